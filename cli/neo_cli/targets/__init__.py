@@ -1,1 +1,1 @@
-""""""
+"""The targets: devices.toml and its readers."""
