@@ -46,7 +46,9 @@ def reachable(shapes: dict[str, Any], start: list[str]) -> set[str]:
 def trim(value: Any) -> Any:
     """The same with every documentation text cut to its first sentence."""
     if isinstance(value, dict):
-        return {k: first_sentence(v) if k == "documentation" and isinstance(v, str) else trim(v) for k, v in value.items()}
+        return {
+            k: first_sentence(v) if k == "documentation" and isinstance(v, str) else trim(v) for k, v in value.items()
+        }
     return [trim(v) for v in value] if isinstance(value, list) else value
 
 

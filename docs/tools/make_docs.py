@@ -40,21 +40,30 @@ def help_text(*command: str) -> str:
     with tempfile.TemporaryDirectory() as home:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "NEO_"))}
         env |= {"NEO_HOME": home, "HOME": home, "COLUMNS": "100", "AWS_PAGER": "", "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
-        run = subprocess.run([sys.executable, "-m", "neo_cli", *command, "--help"], env=env, capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, "-m", "neo_cli", *command, "--help"], env=env, capture_output=True, text=True
+        )
     if run.returncode:
         raise SystemExit(f"{' '.join(command)} --help failed: {run.stderr}")
     return "\n".join(line.rstrip() for line in run.stdout.rstrip().splitlines())
 
 
 def reference() -> str:
-    from neo_cli.base.errors import ExitCode
     from neo_cli.entry.commands import COMMANDS
+
+    from neo_cli.base.errors import ExitCode
     from neo_cli.entry.output import FORMATS
 
     parts = ["# Reference", "", "Written by `docs/tools/make_docs.py` from the program itself; do not edit.", ""]
     parts += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
     parts += [f"| {int(code)} | {CODES[code.name]} |" for code in ExitCode]
-    parts += ["", "## Environment", "", "AWS's own variables are honoured as the AWS CLI v2 documents them; these are ours.", ""]
+    parts += [
+        "",
+        "## Environment",
+        "",
+        "AWS's own variables are honoured as the AWS CLI v2 documents them; these are ours.",
+        "",
+    ]
     parts += ["| variable | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in ENVIRONMENT)]
     parts += ["", "## Output formats", "", ", ".join(f"`{name}`" for name in FORMATS) + " (`--output`).", ""]
     parts += ["## neo-cli", "", "```text", help_text(), "```", ""]
@@ -69,21 +78,57 @@ def support() -> str:
     from neo_cli.targets.devices import targets
 
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {"targets": {}, "frameworks": {}}
-    parts = ["# Support table", "", "Written by `docs/tools/make_docs.py` from the device records and from what the tests recorded", "in `docs/support.json`; do not edit.", ""]
-    parts += ["**ran**: executed on the machine that ran the tests. **emulated**: executed under qemu-user.", "**compiled only**: built and its file format checked, not executed. **refused**: the job fails and says why.", ""]
-    parts += ["## Targets", "", "| target | triple, CPU | back ends | convnet | transformer | trees | remarks |", "|---|---|---|---|---|---|---|"]
+    parts = [
+        "# Support table",
+        "",
+        "Written by `docs/tools/make_docs.py` from the device records and from what the tests recorded",
+        "in `docs/support.json`; do not edit.",
+        "",
+    ]
+    parts += [
+        "**ran**: executed on the machine that ran the tests. **emulated**: executed under qemu-user.",
+        "**compiled only**: built and its file format checked, not executed. **refused**: the job fails and says why.",
+        "",
+    ]
+    parts += [
+        "## Targets",
+        "",
+        "| target | triple, CPU | back ends | convnet | transformer | trees | remarks |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, target in targets().items():
         seen = record["targets"].get(name, {})
-        cells = [seen.get(kind, "refused" if target.refuse else "not recorded") for kind in ("convnet", "transformer", "trees")]
+        cells = [
+            seen.get(kind, "refused" if target.refuse else "not recorded")
+            for kind in ("convnet", "transformer", "trees")
+        ]
         machine = f"`{target.triple}` `{target.cpu}`" if target.triple else ""
         remarks = " ".join(filter(None, [target.refuse, *target.notes]))
         parts.append(f"| {name} | {machine} | {', '.join(target.backends)} | {' | '.join(cells)} | {remarks} |")
-    parts += ["", "Every other Os/Arch/Accelerator combination is refused: AWS documents none, and the job says which exist.", ""]
-    parts += ["## Frameworks", "", "| framework | models compiled by the tests | of these equal to the framework's own numbers |", "|---|---|---|"]
+    parts += [
+        "",
+        "Every other Os/Arch/Accelerator combination is refused: AWS documents none, and the job says which exist.",
+        "",
+    ]
+    parts += [
+        "## Frameworks",
+        "",
+        "| framework | models compiled by the tests | of these equal to the framework's own numbers |",
+        "|---|---|---|",
+    ]
     for name in FRONTENDS:
         seen = record["frameworks"].get(name, {})
-        parts.append(f"| {name} | {', '.join(sorted(seen)) or 'none yet'} | {sum(v == 'ran' for v in seen.values())} of {len(seen)} |")
-    parts += ["", "## Back ends", "", ", ".join(f"`{b}`" for b in BACKENDS) + "; the fastest that passes the check is packed where the target can run here.", ""]
+        parts.append(
+            f"| {name} | {', '.join(sorted(seen)) or 'none yet'} | {sum(v == 'ran' for v in seen.values())} of {len(seen)} |"
+        )
+    parts += [
+        "",
+        "## Back ends",
+        "",
+        ", ".join(f"`{b}`" for b in BACKENDS)
+        + "; the fastest that passes the check is packed where the target can run here.",
+        "",
+    ]
     return "\n".join(parts)
 
 

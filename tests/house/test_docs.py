@@ -29,7 +29,9 @@ def test_every_dependency_has_a_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
     reasons = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
-    missing = sorted({n for d in wanted if (n := re.match(r"[A-Za-z0-9_.-]+", d).group(0)) != "neo-cli" and f"`{n}`" not in reasons})  # type: ignore[union-attr]
+    missing = sorted(
+        {n for d in wanted if (n := re.match(r"[A-Za-z0-9_.-]+", d).group(0)) != "neo-cli" and f"`{n}`" not in reasons}
+    )  # type: ignore[union-attr]
     assert not missing
 
 

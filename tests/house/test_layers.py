@@ -27,5 +27,7 @@ def test_rooms_of_the_same_kind_do_not_know_each_other() -> None:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"neo_cli.{room}."):
                     other = (node.module or "").split(".")[2]
-                    assert own == "__init__" or other.split("_")[0] == own.split("_")[0], f"{file.name} imports {node.module}"
+                    assert own == "__init__" or other.split("_")[0] == own.split("_")[0], (
+                        f"{file.name} imports {node.module}"
+                    )
                 assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file.name} has a relative import"

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("boto3", "botocore", "numpy", "onnx", "onnxruntime", "openvino", "rich", "yaml", "jmespath", "torch", "tensorflow", "prompt_toolkit")
+HEAVY = (
+    "boto3",
+    "botocore",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "rich",
+    "yaml",
+    "jmespath",
+    "torch",
+    "tensorflow",
+    "prompt_toolkit",
+)
 LIMIT = 260  # modules in the interpreter after the command
 
 PROBE = """
@@ -40,7 +53,9 @@ COMMANDS = {
 def test_a_cheap_command_loads_nothing_heavy(name: str, tmp_path: Path) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "NEO_"))}
     env |= {"NEO_HOME": str(tmp_path), "HOME": str(tmp_path)}
-    run = subprocess.run([sys.executable, "-c", PROBE, json.dumps(COMMANDS[name])], env=env, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(COMMANDS[name])], env=env, capture_output=True, text=True, timeout=60
+    )
     assert "@@" in run.stderr, run.stderr
     _, modules = json.loads(run.stderr.rsplit("@@", 1)[1])
     assert not [m for m in HEAVY if m in modules]

@@ -4,4 +4,5 @@ BACKENDS = {
     "native": "neo_cli.backends.native:compile",
     "onnxruntime": "neo_cli.backends.onnxruntime:compile",
     "openvino": "neo_cli.backends.openvino:compile",
+    "vendor": "neo_cli.backends.vendor:compile",
 }

@@ -37,7 +37,9 @@ class Shapes:
         if not self.listed:
             return dict(self.named)
         if len(self.listed) != len(names):
-            raise InputError(f"DataInputConfig lists {len(self.listed)} shapes, but the model has {len(names)} inputs: {', '.join(names)}.")
+            raise InputError(
+                f"DataInputConfig lists {len(self.listed)} shapes, but the model has {len(names)} inputs: {', '.join(names)}."
+            )
         return dict(zip(names, self.listed))
 
 
@@ -68,9 +70,10 @@ def parse(text: str | None) -> Shapes | None:
     return Shapes(named=named, extras=extras, text=text)
 
 
-def _load(text: str) -> Any:
+def _load(text: str, quoted: bool = False) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        value = json.loads(text, object_pairs_hook=_unique)
+        return _load(value, quoted=True) if isinstance(value, str) and not quoted else value
     except (json.JSONDecodeError, RecursionError) as error:
         first = error
     pairs = _PAIR.findall(text)
@@ -118,10 +121,16 @@ def _low(value: Any) -> Any:
 
 def _shape(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
-        raise InputError(f"DataInputConfig gives '{value}' for input '{name}'; a shape is a list such as [1, 3, 224, 224].")
+        raise InputError(
+            f"DataInputConfig gives '{value}' for input '{name}'; a shape is a list such as [1, 3, 224, 224]."
+        )
     for size in value:
         if isinstance(size, bool) or not isinstance(size, int):
-            raise InputError(f"DataInputConfig gives the shape {list(value)} for input '{name}'; every dimension must be an integer.")
+            raise InputError(
+                f"DataInputConfig gives the shape {list(value)} for input '{name}'; every dimension must be an integer."
+            )
         if size != -1 and not 1 <= size <= MAX_DIMENSION:
-            raise InputError(f"DataInputConfig gives the dimension {size} for input '{name}'; dimensions are 1 to {MAX_DIMENSION}, or -1 for free.")
+            raise InputError(
+                f"DataInputConfig gives the dimension {size} for input '{name}'; dimensions are 1 to {MAX_DIMENSION}, or -1 for free."
+            )
     return tuple(value)

@@ -27,7 +27,11 @@ _CPU_GPU: dict[str, tuple[str, str, dict[str, str]]] = {
     "KERAS": ("sagemaker-neo-keras", "2.2.4", {"2.2": "2.2.4"}),
     "MXNET": ("sagemaker-inference-mxnet", "1.8", {"1.8": "1.8"}),
     "ONNX": ("sagemaker-neo-onnx", "1.5.0", {}),
-    "PYTORCH": ("sagemaker-inference-pytorch", "1.6", {v: v for v in ("1.4", "1.5", "1.6", "1.7", "1.8", "1.12", "1.13", "2.0")}),
+    "PYTORCH": (
+        "sagemaker-inference-pytorch",
+        "1.6",
+        {v: v for v in ("1.4", "1.5", "1.6", "1.7", "1.8", "1.12", "1.13", "2.0")},
+    ),
     "TENSORFLOW": ("sagemaker-inference-tensorflow", "1.15.3", {"1.15": "1.15.3", "2.9": "2.9.2", "2.4": "2.9.2"}),
 }
 

@@ -128,7 +128,9 @@ def parse_options(text: str | None, target: Target | None, *, platform: bool = F
     value = {} if text is None else _load(text)
     if isinstance(value, str):
         if target is None or target.plugin not in ("neuron-cc", "neuronx-cc"):
-            raise ValidationException("CompilerOptions must be a JSON object for this target; a string of flags is for ml_inf1, ml_inf2 and ml_trn1.")
+            raise ValidationException(
+                "CompilerOptions must be a JSON object for this target; a string of flags is for ml_inf1, ml_inf2 and ml_trn1."
+            )
         if not _FLAGS.fullmatch(value):
             raise ValidationException("CompilerOptions: the flags may hold letters, digits and -_=.,:/ only.")
         return {"flags": value}
@@ -138,7 +140,9 @@ def parse_options(text: str | None, target: Target | None, *, platform: bool = F
     for key, item in value.items():
         name = str(key).lower().replace("-", "_")
         if name not in OPTIONS:
-            raise ValidationException(f"CompilerOptions: unknown key '{key}'. Known keys: {', '.join(_shown(k) for k in OPTIONS)}.")
+            raise ValidationException(
+                f"CompilerOptions: unknown key '{key}'. Known keys: {', '.join(_shown(k) for k in OPTIONS)}."
+            )
         if name in options:
             raise ValidationException(f"CompilerOptions: the key '{key}' is given twice.")
         if name == "gpu_code" and isinstance(item, list) and len(item) == 1:
@@ -149,7 +153,9 @@ def parse_options(text: str | None, target: Target | None, *, platform: bool = F
             raise ValidationException(f"CompilerOptions: '{key}': {fault}.") from None
     missing = [_shown(k) for k in NVIDIA_REQUIRED if k not in options]
     if platform and target is not None and target.accelerator == "NVIDIA" and missing:
-        raise ValidationException(f"CompilerOptions: {', '.join(missing)} must be given when TargetPlatform's Accelerator is NVIDIA.")
+        raise ValidationException(
+            f"CompilerOptions: {', '.join(missing)} must be given when TargetPlatform's Accelerator is NVIDIA."
+        )
     return options
 
 
