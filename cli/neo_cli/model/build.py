@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,3 +24,7 @@ class Build:
     cpu_features: tuple[str, ...] = ()  # the runtime refuses a machine that lacks one, with a sentence
     notes: tuple[str, ...] = ()
     temps: Mapping[str, Path] = field(default_factory=dict)  # stage texts for NEO_SAVE_TEMPS
+    # Runs the build where its target cannot run: {name: array} -> {name: array} under an emulator or interpreter.
+    # None when there is no such means here; `emulator` says what it is ("qemu-aarch64", "interpreted ML program").
+    emulate: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    emulator: str = ""

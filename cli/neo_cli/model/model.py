@@ -43,6 +43,7 @@ class Source:
     trusted: bool = False  # code-carrying formats may be loaded (sandboxed, or --trust-model)
     path: Path | None = None  # the model file or folder chosen by the front end
     inputs: tuple[Tensor, ...] = ()  # as pinned by the front end
+    handle: Any = None  # the framework's live object (a torch module, a concrete function), for back ends that take it
     log: Log = quiet
 
 
