@@ -1,0 +1,377 @@
+"""The rules of `mil.RULES`: what each ONNX operator is in MIL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+
+from neo_cli.backends.coreml.mil import RULES, Scope, attributes, narrow, operator, refusal
+
+Node = onnx.NodeProto
+
+_BINARY = {
+    "Add": ("add", np.add), "Sub": ("sub", np.subtract), "Mul": ("mul", np.multiply), "Pow": ("pow", np.power),
+    "Max": ("maximum", np.maximum), "Min": ("minimum", np.minimum), "Less": ("less", np.less), "Greater": ("greater", np.greater),
+    "LessOrEqual": ("less_equal", np.less_equal), "GreaterOrEqual": ("greater_equal", np.greater_equal), "Equal": ("equal", np.equal),
+    "And": ("logical_and", np.logical_and), "Or": ("logical_or", np.logical_or),
+}  # fmt: skip
+_UNARY = {
+    "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Exp": "exp", "Abs": "abs", "Floor": "floor", "Ceil": "ceil",
+    "Sqrt": "sqrt", "Erf": "erf", "Sin": "sin", "Cos": "cos", "Sign": "sign", "Softplus": "softplus", "Softsign": "softsign",
+    "Round": "round", "Not": "logical_not",
+}  # fmt: skip
+_REDUCE = {"ReduceMean": "reduce_mean", "ReduceSum": "reduce_sum", "ReduceMax": "reduce_max", "ReduceMin": "reduce_min", "ReduceProd": "reduce_prod"}
+
+
+def _binary(scope: Scope, node: Node) -> Any:
+    name, calculate = _BINARY[node.op_type]
+    result, *rest = scope.args(node)
+    for other in rest or [None]:
+        if other is None:
+            return result
+        if isinstance(result, np.ndarray) and isinstance(other, np.ndarray):
+            result = np.asarray(calculate(result, other))
+        else:
+            result = getattr(scope.mb, name)(x=result, y=other)
+    return result
+
+
+def _unary(scope: Scope, node: Node) -> Any:
+    return getattr(scope.mb, _UNARY[node.op_type])(x=scope[node.input[0]])
+
+
+for _name in _BINARY:
+    operator(_name)(_binary)
+for _name in _UNARY:
+    operator(_name)(_unary)
+
+
+@operator("Div")
+def div(scope: Scope, node: Node) -> Any:
+    a, b = scope.args(node)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.asarray(a // b if a.dtype.kind == "i" else a / b)
+    return scope.mb.real_div(x=a, y=b)
+
+
+@operator("Neg")
+def neg(scope: Scope, node: Node) -> Any:
+    value = scope[node.input[0]]
+    return -value if isinstance(value, np.ndarray) else scope.mb.mul(x=value, y=np.float32(-1))
+
+
+@operator("Reciprocal")
+def reciprocal(scope: Scope, node: Node) -> Any:
+    return scope.mb.real_div(x=np.float32(1), y=scope[node.input[0]])
+
+
+@operator("Log")
+def log(scope: Scope, node: Node) -> Any:
+    return scope.mb.log(x=scope[node.input[0]], epsilon=np.float32(0))
+
+
+@operator("Clip")
+def clip(scope: Scope, node: Node) -> Any:
+    attrs = attributes(node)
+    low = scope.const(node, 1, np.asarray(attrs.get("min", -3.4e38), np.float32))
+    high = scope.const(node, 2, np.asarray(attrs.get("max", 3.4e38), np.float32))
+    return scope.mb.clip(x=scope[node.input[0]], alpha=np.float32(low), beta=np.float32(high))
+
+
+@operator("LeakyRelu", "Elu")
+def leaky(scope: Scope, node: Node) -> Any:
+    alpha = np.float32(attributes(node).get("alpha", 0.01 if node.op_type == "LeakyRelu" else 1.0))
+    rule = scope.mb.leaky_relu if node.op_type == "LeakyRelu" else scope.mb.elu
+    return rule(x=scope[node.input[0]], alpha=alpha)
+
+
+@operator("HardSigmoid")
+def hard_sigmoid(scope: Scope, node: Node) -> Any:
+    attrs = attributes(node)
+    return scope.mb.sigmoid_hard(
+        x=scope[node.input[0]], alpha=np.float32(attrs.get("alpha", 0.2)), beta=np.float32(attrs.get("beta", 0.5))
+    )
+
+
+@operator("HardSwish")
+def hard_swish(scope: Scope, node: Node) -> Any:
+    value = scope[node.input[0]]
+    return scope.mb.mul(x=value, y=scope.mb.sigmoid_hard(x=value, alpha=np.float32(1 / 6), beta=np.float32(0.5)))
+
+
+@operator("Gelu")
+def gelu(scope: Scope, node: Node) -> Any:
+    mode = "TANH_APPROXIMATION" if attributes(node).get("approximate", b"none") == b"tanh" else "EXACT"
+    return scope.mb.gelu(x=scope[node.input[0]], mode=mode)
+
+
+@operator("PRelu")
+def prelu(scope: Scope, node: Node) -> Any:
+    slope = scope.const(node, 1)
+    return scope.mb.prelu(x=scope[node.input[0]], alpha=slope.reshape(-1))
+
+
+def _pads(node: Node, rank: int) -> dict[str, Any]:
+    attrs = attributes(node)
+    auto = attrs.get("auto_pad", b"NOTSET").decode()
+    if auto in ("NOTSET", ""):
+        pads = attrs.get("pads", [0] * 2 * rank)
+        return {"pad_type": "custom", "pad": np.asarray([p for i in range(rank) for p in (pads[i], pads[i + rank])], np.int32)}
+    return {"pad_type": {"VALID": "valid", "SAME_UPPER": "same", "SAME_LOWER": "same_lower"}[auto]}
+
+
+@operator("Conv")
+def conv(scope: Scope, node: Node) -> Any:
+    attrs, weight = attributes(node), scope.const(node, 1)
+    rank = weight.ndim - 2
+    options: dict[str, Any] = {} if len(node.input) < 3 else {"bias": scope.const(node, 2)}
+    return scope.mb.conv(
+        x=scope[node.input[0]], weight=weight, strides=attrs.get("strides", [1] * rank),
+        dilations=attrs.get("dilations", [1] * rank), groups=attrs.get("group", 1), **_pads(node, rank), **options,
+    )  # fmt: skip
+
+
+@operator("ConvTranspose")
+def conv_transpose(scope: Scope, node: Node) -> Any:
+    attrs, weight = attributes(node), scope.const(node, 1)
+    rank = weight.ndim - 2
+    options: dict[str, Any] = {} if len(node.input) < 3 else {"bias": scope.const(node, 2)}
+    shape = scope.shapes.get(node.output[0])
+    if shape and all(shape):
+        options["output_shape"] = np.asarray(shape, np.int32)
+    return scope.mb.conv_transpose(
+        x=scope[node.input[0]], weight=weight, strides=attrs.get("strides", [1] * rank),
+        dilations=attrs.get("dilations", [1] * rank), groups=attrs.get("group", 1), **_pads(node, rank), **options,
+    )  # fmt: skip
+
+
+@operator("BatchNormalization")
+def batch_norm(scope: Scope, node: Node) -> Any:
+    gamma, beta, mean, variance = (scope.const(node, i) for i in range(1, 5))
+    epsilon = np.float32(attributes(node).get("epsilon", 1e-5))
+    return scope.mb.batch_norm(x=scope[node.input[0]], mean=mean, variance=variance, gamma=gamma, beta=beta, epsilon=epsilon)
+
+
+@operator("LayerNormalization")
+def layer_norm(scope: Scope, node: Node) -> Any:
+    attrs, value = attributes(node), scope[node.input[0]]
+    rank = len(value.shape)
+    axes = list(range(attrs.get("axis", -1) % rank, rank))
+    options: dict[str, Any] = {} if len(node.input) < 3 or not node.input[2] else {"beta": scope.const(node, 2)}
+    return scope.mb.layer_norm(x=value, axes=axes, gamma=scope.const(node, 1), epsilon=np.float32(attrs.get("epsilon", 1e-5)), **options)
+
+
+@operator("MaxPool", "AveragePool")
+def pool(scope: Scope, node: Node) -> Any:
+    attrs = attributes(node)
+    kernel = attrs["kernel_shape"]
+    if any(d != 1 for d in attrs.get("dilations", [])) or len(node.output) > 1:
+        raise refusal(node, "dilated pooling and pooling indices are not in Core ML")
+    options: dict[str, Any] = {"kernel_sizes": kernel, "strides": attrs.get("strides", [1] * len(kernel)), **_pads(node, len(kernel))}
+    if attrs.get("ceil_mode", 0):
+        options["ceil_mode"] = True
+    if node.op_type == "MaxPool":
+        return scope.mb.max_pool(x=scope[node.input[0]], **options)
+    return scope.mb.avg_pool(x=scope[node.input[0]], exclude_padding_from_average=not attrs.get("count_include_pad", 0), **options)
+
+
+@operator("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(scope: Scope, node: Node) -> Any:
+    value = scope[node.input[0]]
+    rule = scope.mb.reduce_mean if node.op_type == "GlobalAveragePool" else scope.mb.reduce_max
+    return rule(x=value, axes=list(range(2, len(value.shape))), keep_dims=True)
+
+
+def _reduce(scope: Scope, node: Node) -> Any:
+    attrs, value = attributes(node), scope[node.input[0]]
+    axes = scope.const(node, 1, np.asarray(attrs.get("axes", []), np.int32))
+    if not axes.size and attrs.get("noop_with_empty_axes", 0):
+        return value
+    chosen = [int(a) for a in axes] or list(range(len(value.shape)))
+    return getattr(scope.mb, _REDUCE[node.op_type])(x=value, axes=chosen, keep_dims=bool(attrs.get("keepdims", 1)))
+
+
+for _name in _REDUCE:
+    operator(_name)(_reduce)
+
+
+@operator("ArgMax", "ArgMin")
+def arg(scope: Scope, node: Node) -> Any:
+    attrs = attributes(node)
+    rule = scope.mb.reduce_argmax if node.op_type == "ArgMax" else scope.mb.reduce_argmin
+    return rule(x=scope[node.input[0]], axis=attrs.get("axis", 0), keep_dims=bool(attrs.get("keepdims", 1)))
+
+
+@operator("Softmax")
+def softmax(scope: Scope, node: Node) -> Any:
+    return scope.mb.softmax(x=scope[node.input[0]], axis=attributes(node).get("axis", -1))
+
+
+@operator("MatMul")
+def matmul(scope: Scope, node: Node) -> Any:
+    a, b = scope.args(node)
+    return scope.mb.matmul(x=a, y=b)
+
+
+@operator("Gemm")
+def gemm(scope: Scope, node: Node) -> Any:
+    attrs = attributes(node)
+    a, b, *c = scope.args(node)
+    result = scope.mb.matmul(x=a, y=b, transpose_x=bool(attrs.get("transA", 0)), transpose_y=bool(attrs.get("transB", 0)))
+    if attrs.get("alpha", 1.0) != 1.0:
+        result = scope.mb.mul(x=result, y=np.float32(attrs["alpha"]))
+    if c and c[0] is not None:
+        beta = np.float32(attrs.get("beta", 1.0))
+        result = scope.mb.add(x=result, y=c[0] * beta if isinstance(c[0], np.ndarray) else scope.mb.mul(x=c[0], y=beta))
+    return result
+
+
+@operator("Identity", "Dropout")
+def identity(scope: Scope, node: Node) -> Any:
+    return scope[node.input[0]]
+
+
+@operator("Constant")
+def constant(scope: Scope, node: Node) -> Any:
+    value = attributes(node).get("value")
+    if value is None:
+        raise refusal(node, "only tensor constants are understood")
+    return narrow(onnx.numpy_helper.to_array(value))
+
+
+@operator("Shape")
+def shape(scope: Scope, node: Node) -> Any:
+    return np.asarray(scope.shape(node.input[0]), np.int32)
+
+
+@operator("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def reshape(scope: Scope, node: Node) -> Any:
+    value, result = scope[node.input[0]], scope.shapes.get(node.output[0])
+    if not result or not all(result):
+        raise refusal(node, "its output has no fixed shape")
+    if isinstance(value, np.ndarray):
+        return value.reshape(result)
+    return scope.mb.reshape(x=value, shape=np.asarray(result, np.int32))
+
+
+@operator("Transpose")
+def transpose(scope: Scope, node: Node) -> Any:
+    value = scope[node.input[0]]
+    perm = attributes(node).get("perm", list(range(len(value.shape)))[::-1])
+    return value.transpose(perm) if isinstance(value, np.ndarray) else scope.mb.transpose(x=value, perm=perm)
+
+
+@operator("Concat")
+def concat(scope: Scope, node: Node) -> Any:
+    values, axis = scope.args(node), attributes(node)["axis"]
+    if all(isinstance(v, np.ndarray) for v in values):
+        return np.concatenate(values, axis)
+    return scope.mb.concat(values=values, axis=axis)
+
+
+@operator("Split")
+def split(scope: Scope, node: Node) -> Any:
+    attrs, value = attributes(node), scope[node.input[0]]
+    axis = attrs.get("axis", 0)
+    sizes = scope.const(node, 1, np.asarray(attrs.get("split", []), np.int32))
+    if not sizes.size:
+        total, count = int(value.shape[axis]), len(node.output)
+        part = -(-total // count)
+        sizes = np.asarray([part] * (count - 1) + [total - part * (count - 1)], np.int32)
+    return scope.mb.split(x=value, split_sizes=sizes.astype(np.int32), axis=axis)
+
+
+@operator("Slice")
+def slice_(scope: Scope, node: Node) -> Any:
+    value = scope[node.input[0]]
+    rank = len(value.shape)
+    starts, ends = scope.const(node, 1), scope.const(node, 2)
+    axes = scope.const(node, 3, np.arange(len(starts)))
+    steps = scope.const(node, 4, np.ones(len(starts), np.int32))
+    begin, end, step = [0] * rank, [int(n) for n in value.shape], [1] * rank
+    for start, stop, axis, by in zip(starts, ends, axes, steps, strict=True):
+        begin[int(axis)], end[int(axis)], step[int(axis)] = (int(n) for n in slice(int(start), int(stop), int(by)).indices(int(value.shape[axis])))
+    if any(s < 1 for s in step):
+        raise refusal(node, "a negative step is not in Core ML")
+    if isinstance(value, np.ndarray):
+        return value[tuple(slice(b, e, s) for b, e, s in zip(begin, end, step, strict=True))]
+    return scope.mb.slice_by_index(x=value, begin=begin, end=end, stride=step)
+
+
+@operator("Gather")
+def gather(scope: Scope, node: Node) -> Any:
+    value, indices = scope.args(node)
+    axis = attributes(node).get("axis", 0)
+    if isinstance(value, np.ndarray) and isinstance(indices, np.ndarray):
+        return np.take(value, indices, axis)
+    return scope.mb.gather(x=value, indices=indices, axis=axis)
+
+
+@operator("Pad")
+def pad(scope: Scope, node: Node) -> Any:
+    attrs, value = attributes(node), scope[node.input[0]]
+    pads = scope.const(node, 1, np.asarray(attrs.get("pads", []), np.int32))
+    fill = scope.const(node, 2, np.asarray(attrs.get("value", 0.0), np.float32))
+    rank = len(value.shape)
+    mode = attrs.get("mode", b"constant").decode()
+    order = np.asarray([p for i in range(rank) for p in (pads[i], pads[i + rank])], np.int32)
+    if mode not in ("constant", "reflect", "edge") or (order < 0).any():
+        raise refusal(node, f"padding mode '{mode}' with these sizes is not in Core ML")
+    return scope.mb.pad(x=value, pad=order, mode={"edge": "replicate"}.get(mode, mode), constant_val=np.float32(fill))
+
+
+@operator("Cast")
+def cast(scope: Scope, node: Node) -> Any:
+    value = scope[node.input[0]]
+    to = onnx.helper.tensor_dtype_to_np_dtype(attributes(node)["to"])
+    if isinstance(value, np.ndarray):
+        return narrow(value.astype(to))
+    names = {"float64": "fp32", "float32": "fp32", "float16": "fp16", "int64": "int32", "int32": "int32", "bool": "bool"}
+    if to.name not in names:
+        raise refusal(node, f"Core ML has no {to.name}")
+    return scope.mb.cast(x=value, dtype=names[to.name])
+
+
+@operator("Where")
+def where(scope: Scope, node: Node) -> Any:
+    condition, a, b = scope.args(node)
+    return scope.mb.select(cond=condition, a=a, b=b)
+
+
+@operator("Expand")
+def expand(scope: Scope, node: Node) -> Any:
+    value, result = scope[node.input[0]], scope.shapes.get(node.output[0])
+    if not result or not all(result):
+        raise refusal(node, "its output has no fixed shape")
+    if isinstance(value, np.ndarray):
+        return np.broadcast_to(value, result).copy()
+    padded = scope.mb.reshape(x=value, shape=np.asarray([1] * (len(result) - len(value.shape)) + [int(n) for n in value.shape], np.int32))
+    return scope.mb.tile(x=padded, reps=np.asarray([r // int(n) for r, n in zip(result, padded.shape, strict=True)], np.int32))
+
+
+@operator("Resize")
+def resize(scope: Scope, node: Node) -> Any:
+    attrs, value = attributes(node), scope[node.input[0]]
+    result = scope.shapes.get(node.output[0])
+    if not result or len(result) != 4 or tuple(int(n) for n in value.shape[:2]) != tuple(result[:2]):
+        raise refusal(node, "only the two last dimensions of four may change")
+    mode, where_ = attrs.get("mode", b"nearest").decode(), attrs.get("coordinate_transformation_mode", b"half_pixel").decode()
+    scales = {"scale_factor_height": result[2] / int(value.shape[2]), "scale_factor_width": result[3] / int(value.shape[3])}
+    if mode == "nearest" and all(float(s).is_integer() for s in scales.values()):
+        return scope.mb.upsample_nearest_neighbor(x=value, **{k: np.float32(v) for k, v in scales.items()})
+    if mode == "linear" and where_ in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+        return scope.mb.upsample_bilinear(x=value, align_corners=where_ == "align_corners", **{k: np.float32(v) for k, v in scales.items()})
+    raise refusal(node, f"mode '{mode}' with '{where_}' coordinates is not in Core ML")
+
+
+@operator("DepthToSpace")
+def depth_to_space(scope: Scope, node: Node) -> Any:
+    attrs = attributes(node)
+    if attrs.get("mode", b"DCR") == b"CRD":
+        return scope.mb.pixel_shuffle(x=scope[node.input[0]], upscale_factor=attrs["blocksize"])
+    return scope.mb.depth_to_space(x=scope[node.input[0]], block_size=attrs["blocksize"])
+
+
+SUPPORTED = tuple(RULES)
