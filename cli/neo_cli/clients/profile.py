@@ -47,7 +47,8 @@ class Profile:
             return {}
         if chosen not in self._services:
             raise NeoError(
-                f'The profile is configured to use the services section but the "{chosen}" services configuration does not exist.'
+                "The profile is configured to use the services section but the "
+                f'"{chosen}" services configuration does not exist.'
             )
         value = self._services[chosen].get(name)
         return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
