@@ -1,1 +1,24 @@
-""""""
+"""The van: `load(path).run({name: array})` with numpy and the artifact's own engine library, nothing else of the house."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from neo_cli.runtime.errors import ArtifactError, RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from neo_cli.runtime.model import Model
+
+__all__ = ["ArtifactError", "RunError", "load"]
+
+
+def load(path: str | Path, threads: int | None = None, **options: Any) -> Model:
+    """The compiled model in `path`, a `.tar.gz` or an unpacked folder; `threads` wins over NEO_THREADS.
+
+    The manifest is verified, and a machine that lacks what the code needs is refused, both with ArtifactError.
+    """
+    from neo_cli.runtime.model import open_model
+
+    return open_model(path, threads, **options)

@@ -1,0 +1,204 @@
+"""Inputs to check a model with: seeded, within the ranges its graph allows, and the archive's own samples."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from neo_cli.base.errors import InputError
+from neo_cli.model import proto
+from neo_cli.model.model import Model, Tensor
+
+SAMPLE_BYTES = 2 << 30
+MAX_SAMPLES = 16  # rows of samples.npz that the check runs
+BATCH = 3  # a free batch is checked at this size and at 1
+_PASS = {
+    "Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Slice", "Concat", "Split",
+    "Tile", "Gather", "Clip",
+}  # fmt: skip
+_INDEXED = {
+    "Gather": "axis",
+    "GatherElements": "axis",
+    "ScatterElements": "axis",
+    "OneHot": "",
+    "GatherND": "",
+    "Embedding": "",
+}
+
+
+def seeded(model: Model, seed: int = 0) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Two feeds, named by how their floats are spread: uniform in [0, 1), then normal."""
+    random = np.random.default_rng(seed)
+    ranges = {t.name: _range(model.graph.graph, t) for t in model.inputs}
+    words = _words(model.graph.graph)
+    for spread, batch in (("uniform", BATCH), ("normal", 1)):
+        yield spread, {t.name: _draw(t, random, spread, batch, ranges[t.name], words) for t in model.inputs}
+
+
+def samples(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """The feeds in the archive's samples.npz: arrays by input name, each of the input's shape or with rows of it."""
+    if model.samples is None:
+        return
+    arrays = _read(model.samples, [t.name for t in model.inputs])
+    rows: dict[str, list[np.ndarray]] = {}
+    for tensor in model.inputs:
+        rows[tensor.name] = _rows(tensor, arrays[tensor.name])
+    counts = {len(found) for found in rows.values()}
+    if len(counts) != 1:
+        told = ", ".join(f"{n}: {len(r)}" for n, r in rows.items())
+        raise InputError(f"samples.npz holds different numbers of samples by input ({told}).")
+    for index in range(min(counts.pop(), MAX_SAMPLES)):
+        yield f"sample {index}", {name: found[index] for name, found in rows.items()}
+
+
+def _read(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(i.file_size for i in archive.infolist()) > SAMPLE_BYTES:
+                raise InputError(f"samples.npz unpacks to more than {SAMPLE_BYTES >> 30} GiB.")
+        with np.load(path, allow_pickle=False) as file:
+            if sorted(file.files) != sorted(names):
+                raise InputError(
+                    f"samples.npz holds {', '.join(file.files)}; the model's inputs are {', '.join(names)}."
+                )
+            return {name: file[name] for name in names}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"samples.npz cannot be read: {error}") from error
+
+
+def _rows(tensor: Tensor, array: np.ndarray) -> list[np.ndarray]:
+    if array.dtype.kind in "US":
+        array = array.astype(object)
+    elif tensor.dtype != array.dtype.name:
+        if array.dtype.kind == "f" and np.dtype(tensor.dtype).kind not in "fV":
+            raise InputError(
+                f"samples.npz gives '{tensor.name}' as {array.dtype.name}; the model wants {tensor.dtype}."
+            )
+        array = array.astype(tensor.dtype)
+    shape, rank = tensor.shape, len(tensor.shape)
+    if array.ndim == rank and _fits(shape, array.shape):
+        return [array]
+    if array.ndim == rank + 1 and _fits(shape, array.shape[1:]):
+        return list(array)
+    if array.ndim == rank and rank and shape[0] == 1 and _fits(shape[1:], array.shape[1:]):
+        return [row[None] for row in array]
+    raise InputError(
+        f"samples.npz gives '{tensor.name}' the shape {list(array.shape)}; the model wants {list(shape)}, or rows of it."
+    )
+
+
+def _fits(shape: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    return len(shape) == len(found) and all(w in (proto.FREE, s) for w, s in zip(shape, found))
+
+
+def _draw(
+    tensor: Tensor,
+    random: np.random.Generator,
+    spread: str,
+    batch: int,
+    limits: tuple[float, float] | None,
+    words: list[str],
+) -> np.ndarray:
+    shape = tuple(batch if size == proto.FREE else size for size in tensor.shape)
+    if tensor.dtype == "str":
+        return random.choice(np.array(words, object), shape)
+    if tensor.dtype == "bool":
+        return random.random(shape) < 0.5
+    dtype = _dtype(tensor.dtype)
+    if dtype.kind in "iu":
+        return _integers(tensor, dtype, random, shape, limits)
+    if limits is not None:
+        return random.uniform(*limits, shape).astype(dtype)
+    return (random.random(shape) if spread == "uniform" else random.standard_normal(shape)).astype(dtype)
+
+
+def _dtype(name: str) -> np.dtype:
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+
+
+def _integers(
+    tensor: Tensor,
+    dtype: np.dtype,
+    random: np.random.Generator,
+    shape: tuple[int, ...],
+    limits: tuple[float, float] | None,
+) -> np.ndarray:
+    if limits is not None:
+        return random.integers(int(limits[0]), int(limits[1]) + 1, shape).astype(dtype)
+    if dtype.itemsize == 1 or len(shape) >= 4:  # pixels
+        info = np.iinfo(dtype)
+        return random.integers(max(info.min, -128), min(info.max, 255) + 1, shape).astype(dtype)
+    drawn = random.integers(0, 2, shape)  # masks, segments, flags
+    if drawn.ndim:
+        drawn[..., 0] = 1
+    return drawn.astype(dtype)
+
+
+def _range(graph: onnx.GraphProto, tensor: Tensor) -> tuple[float, float] | None:
+    """The values an input may take, read from the Gathers, one-hot encodings and trees that it reaches."""
+    sizes = {t.name: tuple(t.dims) for t in graph.initializer} | {
+        v.name: proto.dims(v) for v in (*graph.value_info, *graph.input)
+    }
+    reached, low, high = {tensor.name}, None, None
+    for node in graph.node:
+        used = reached & set(node.input)
+        if not used:
+            continue
+        limit = _index_limit(node, used, sizes, graph)
+        if limit is not None:
+            high = min(high, limit) if high is not None else limit
+        elif node.op_type.startswith("TreeEnsemble"):
+            cuts = _thresholds(node, graph)
+            low = min(cuts, default=0.0) if low is None else min(low, *cuts)
+            high = max(cuts, default=1.0) if high is None else max(high, *cuts)
+        if node.op_type in _PASS and not (node.op_type == "Gather" and node.input[0] not in used):
+            reached |= set(node.output)
+    if high is None:
+        return None
+    if low is None:
+        return 0, high
+    margin = (high - low) * 0.1 or 1.0
+    return low - margin, high + margin
+
+
+def _index_limit(
+    node: onnx.NodeProto, used: set[str], sizes: dict[str, tuple[int, ...]], graph: onnx.GraphProto
+) -> int | None:
+    if node.op_type not in _INDEXED or len(node.input) < 2:
+        return None
+    if node.op_type == "OneHot":
+        depth = next((t for t in graph.initializer if t.name == node.input[1]), None)
+        return int(proto.array(depth).reshape(-1)[0]) - 1 if node.input[0] in used and depth is not None else None
+    shape = sizes.get(node.input[0], ())
+    if node.input[1] not in used or not shape:
+        return None
+    axis = proto.attributes(node).get("axis", 0) if _INDEXED[node.op_type] else 0
+    limit = min(shape) if node.op_type == "GatherND" else shape[axis]
+    return limit - 1 if limit > 0 else None
+
+
+def _thresholds(node: onnx.NodeProto, graph: onnx.GraphProto) -> list[float]:
+    found = proto.attributes(node)
+    values = found.get("nodes_values") or found.get("nodes_splits") or found.get("nodes_values_as_tensor")
+    if isinstance(values, onnx.TensorProto):
+        values = proto.array(values).tolist()
+    return [float(v) for v in values or [0.0, 1.0] if np.isfinite(v)]
+
+
+def _words(graph: onnx.GraphProto) -> list[str]:
+    """Strings the graph knows, and one it does not."""
+    found: list[str] = []
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name in ("keys_strings", "cats_strings", "classlabels_strings", "stopwords"):
+                found += [s.decode() for s in attribute.strings]
+    return [*found[:1000], "unseen"]

@@ -1,0 +1,93 @@
+"""A loaded artifact: its inputs and outputs, and `run`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neo_cli.runtime import archive, cpu
+from neo_cli.runtime.engines import ENGINES
+from neo_cli.runtime.errors import ArtifactError
+from neo_cli.runtime.inputs import check
+
+
+class Model:
+    """A compiled model that runs; `inputs` and `outputs` are lists of {"name", "dtype", "shape"}, -1 is a free size."""
+
+    def __init__(self, folder: Path, record: dict[str, Any], engine: Any, threads: int) -> None:
+        self.folder, self.record, self.threads = folder, record, threads
+        self.inputs: list[dict[str, Any]] = record["inputs"]
+        self.outputs: list[dict[str, Any]] = record["outputs"]
+        self._engine = engine
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The outputs by name, in the model's order; RunError when an input does not fit."""
+        found = self._engine.run(check(inputs, self.inputs))
+        return {t["name"]: found[t["name"]] for t in self.outputs}
+
+    def close(self) -> None:
+        """Give back the engine's memory."""
+        self._engine.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_model(path: str | Path, threads: int | None = None, *, verify: bool = True) -> Model:
+    """Unpack when needed, verify, check the machine, start the engine. `verify=False` trusts the files as they are."""
+    path = Path(path)
+    if path.is_dir():
+        return _start(path, threads, verify)
+    if not path.is_file():
+        raise ArtifactError(f"There is no compiled model at {path}.")
+    folder = Path(tempfile.mkdtemp(prefix="neo-model-"))
+    try:
+        archive.unpack(path, folder)
+        model = _start(folder, threads, verify)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+    return model
+
+
+def thread_count(threads: int | None) -> int:
+    """`threads`, else NEO_THREADS, else the cores this process may use."""
+    if threads is None:
+        text = os.environ.get("NEO_THREADS") or str(cpu.cores())
+        if not text.isdigit():
+            raise ArtifactError(f"NEO_THREADS is '{text}'; it must be a whole number of threads.")
+        threads = int(text)
+    if threads < 1:
+        raise ArtifactError(f"{threads} threads cannot run a model; give at least 1.")
+    return threads
+
+
+def _start(folder: Path, threads: int | None, verify: bool) -> Model:
+    if verify:
+        archive.verify(folder)
+    record = archive.read_record(folder)
+    if record["engine"] not in ENGINES:
+        raise ArtifactError(f"The artifact needs the engine '{record['engine']}'; known are {', '.join(ENGINES)}.")
+    count = thread_count(threads)
+    module, _, attribute = ENGINES[record["engine"]].partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+        portable = bool(getattr(kind, "portable", False))
+        cpu.demand(record["cpu_features"], record["os"], record["arch"], portable)
+        return Model(folder, record, kind(folder, record, count), count)
+    except ImportError as error:
+        raise ArtifactError(
+            f"The artifact runs on {record['engine']}, which is not installed here: {error}."
+        ) from error

@@ -1,0 +1,44 @@
+"""Latencies of several models, measured in turn so that a busy moment hits them all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a run: the middle one, the best, and the one that nine of ten stay under."""
+
+    median: float
+    min: float
+    p90: float
+    runs: int
+
+
+def interleave(calls: Mapping[str, Callable[[], object]], seconds: float = 2.0, rounds: int = 5) -> dict[str, Timing]:
+    """Time every call within about `seconds` in all; each has a block in every round, whose first run warms up.
+
+    The engines' threads spin for a while after a run, so each block starts with an unmeasured one.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    share = seconds / max(1, rounds * len(calls))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            end = time.perf_counter() + share
+            call()
+            while True:
+                start = time.perf_counter()
+                call()
+                done = time.perf_counter()
+                samples[name].append(done - start)
+                if done >= end or len(samples[name]) >= 20_000:
+                    break
+    return {name: _timing(values) for name, values in samples.items()}
+
+
+def _timing(values: list[float]) -> Timing:
+    p90 = quantiles(values, n=10)[-1] if len(values) > 1 else values[0]
+    return Timing(median(values), min(values), min(p90, max(values)), len(values))
