@@ -52,7 +52,11 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
             found = run(folder, {names[k]: _narrow(v) for k, v in inputs.items()})
         return {t.name: found[names[t.name]].astype(t.dtype) for t in model.outputs}
 
-    notes = () if plain else ("Image inputs, flexible shapes and class labels are set as asked; only the plain program was evaluated.",)
+    notes = (
+        ()
+        if plain
+        else ("Image inputs, flexible shapes and class labels are set as asked; only the plain program was evaluated.",)
+    )
     return Build(
         backend="coreml", engine="coreml", files=files, settings={"package": PACKAGE, "names": names}, notes=notes,
         emulate=emulate if plain else None, emulator="numpy evaluation of the saved ML program" if plain else "",
@@ -61,13 +65,20 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
 
 def _convert(ct: Any, model: Model, extras: Mapping[str, Any], labels: list[str] | None) -> Any:
     classifier = ct.ClassifierConfig(labels) if labels else None
-    common = {"convert_to": "mlprogram", "minimum_deployment_target": ct.target.iOS16, "compute_precision": ct.precision.FLOAT32, "skip_model_load": True}
+    common = {
+        "convert_to": "mlprogram",
+        "minimum_deployment_target": ct.target.iOS16,
+        "compute_precision": ct.precision.FLOAT32,
+        "skip_model_load": True,
+    }
     flexible = any("shape" in extra for extra in extras.values())
     inputs = [_input_type(ct, tensor, extras.get(tensor.name, {})) for tensor in model.inputs]
     try:
         if flexible:
             if model.source.handle is None:
-                raise OperatorNotImplemented("coreml: shape ranges and enumerated shapes need a PYTORCH or TENSORFLOW model.")
+                raise OperatorNotImplemented(
+                    "coreml: shape ranges and enumerated shapes need a PYTORCH or TENSORFLOW model."
+                )
             return ct.convert(model.source.handle, inputs=inputs, classifier_config=classifier, **common)
         from neo_cli.backends.coreml.mil import build
 
@@ -77,7 +88,9 @@ def _convert(ct: Any, model: Model, extras: Mapping[str, Any], labels: list[str]
     except NeoError:
         raise
     except Exception as error:  # coremltools raises many kinds; all mean that it cannot convert this model
-        raise OperatorNotImplemented(f"coreml: coremltools cannot convert the model: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}.") from error
+        raise OperatorNotImplemented(
+            f"coreml: coremltools cannot convert the model: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}."
+        ) from error
 
 
 def _input_type(ct: Any, tensor: Tensor, extra: Mapping[str, Any]) -> Any:
@@ -90,13 +103,19 @@ def _input_type(ct: Any, tensor: Tensor, extra: Mapping[str, Any]) -> Any:
         else:
             shape = ct.Shape(shape=[_dimension(ct, v) for v in given], default=default)
     if extra.get("type", "Tensor") == "Tensor":
-        return ct.TensorType(name=_identifier(tensor.name), shape=shape, dtype=np.int32 if tensor.dtype.startswith("int") else np.float32)
+        return ct.TensorType(
+            name=_identifier(tensor.name), shape=shape, dtype=np.int32 if tensor.dtype.startswith("int") else np.float32
+        )
     if extra["type"] != "Image":
-        raise InputError(f"DataInputConfig gives the type '{extra['type']}' for input '{tensor.name}'; Core ML knows Image and Tensor.")
+        raise InputError(
+            f"DataInputConfig gives the type '{extra['type']}' for input '{tensor.name}'; Core ML knows Image and Tensor."
+        )
     if "bias" not in extra or "scale" not in extra:
         raise InputError(f"DataInputConfig must give bias and scale for the Image input '{tensor.name}'.")
     first = ct.colorlayout.RGB if 3 in (tensor.shape[1], tensor.shape[-1]) else ct.colorlayout.GRAYSCALE
-    return ct.ImageType(name=_identifier(tensor.name), shape=shape, bias=extra["bias"], scale=extra["scale"], color_layout=first)
+    return ct.ImageType(
+        name=_identifier(tensor.name), shape=shape, bias=extra["bias"], scale=extra["scale"], color_layout=first
+    )
 
 
 def _dimension(ct: Any, value: Any) -> Any:
@@ -133,7 +152,11 @@ def _silence() -> Iterator[None]:
     logger = logging.getLogger("coremltools")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         try:
             yield

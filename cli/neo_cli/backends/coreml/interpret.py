@@ -40,7 +40,9 @@ def _step(operation: Any, values: Arrays) -> None:
         return
     rule = OPERATIONS.get(operation.op_type)
     if rule is None:
-        raise InternalError(f"the ML program holds the operation '{operation.op_type}', which the check cannot evaluate.")
+        raise InternalError(
+            f"the ML program holds the operation '{operation.op_type}', which the check cannot evaluate."
+        )
     arguments = {k: _value(v, values) for k, v in operation.inputs.items() if v is not None}
     results = rule(**arguments)
     for output, result in zip(operation.outputs, results if isinstance(results, list) else [results], strict=True):
@@ -53,7 +55,9 @@ def _value(source: Any, values: Arrays) -> Any:
     return values[source.name] if source.name in values else source.val
 
 
-def _pairs(pad_type: str, pad: Any, size: list[int], kernel: list[int], strides: list[int], dilations: list[int]) -> list[tuple[int, int]]:
+def _pairs(
+    pad_type: str, pad: Any, size: list[int], kernel: list[int], strides: list[int], dilations: list[int]
+) -> list[tuple[int, int]]:
     if pad_type == "custom":
         flat = [int(p) for p in pad]
         return list(zip(flat[::2], flat[1::2], strict=True))
@@ -72,7 +76,12 @@ def _windows(x: np.ndarray, kernel: list[int], strides: list[int], dilations: li
     rank = len(kernel)
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     view = sliding_window_view(x, spans, axis=tuple(range(2, 2 + rank)))
-    step = (slice(None), slice(None), *(slice(None, None, s) for s in strides), *(slice(None, None, d) for d in dilations))
+    step = (
+        slice(None),
+        slice(None),
+        *(slice(None, None, s) for s in strides),
+        *(slice(None, None, d) for d in dilations),
+    )
     return view[step]
 
 
@@ -80,7 +89,16 @@ def _ints(value: Any) -> list[int]:
     return [int(v) for v in np.asarray(value).reshape(-1)]
 
 
-def _conv(x: np.ndarray, weight: np.ndarray, strides: Any, pad_type: Any, dilations: Any, groups: Any, pad: Any = None, bias: Any = None) -> Any:
+def _conv(
+    x: np.ndarray,
+    weight: np.ndarray,
+    strides: Any,
+    pad_type: Any,
+    dilations: Any,
+    groups: Any,
+    pad: Any = None,
+    bias: Any = None,
+) -> Any:
     kernel, step, spread, count = list(weight.shape[2:]), _ints(strides), _ints(dilations), int(groups)
     pairs = _pairs(str(pad_type), pad, list(x.shape[2:]), kernel, step, spread)
     windows = _windows(np.pad(x, [(0, 0), (0, 0), *pairs]), kernel, step, spread)
@@ -95,25 +113,51 @@ def _conv(x: np.ndarray, weight: np.ndarray, strides: Any, pad_type: Any, dilati
     return result if bias is None else result + np.asarray(bias).reshape(1, -1, *[1] * rank)
 
 
-def _conv_transpose(x: np.ndarray, weight: np.ndarray, strides: Any, pad_type: Any, dilations: Any, groups: Any, pad: Any = None, bias: Any = None, output_shape: Any = None) -> Any:
+def _conv_transpose(
+    x: np.ndarray,
+    weight: np.ndarray,
+    strides: Any,
+    pad_type: Any,
+    dilations: Any,
+    groups: Any,
+    pad: Any = None,
+    bias: Any = None,
+    output_shape: Any = None,
+) -> Any:
     kernel, step, spread, count = list(weight.shape[2:]), _ints(strides), _ints(dilations), int(groups)
     rank, inside, outside = len(kernel), weight.shape[0] // count, weight.shape[1]
     full = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(x.shape[2:], step, kernel, spread, strict=True)]
     size = _ints(output_shape)[2:] if output_shape is not None else full
-    before = [int(p) for p in np.asarray(pad).reshape(-1)[::2]] if str(pad_type) == "custom" and pad is not None else [0] * rank
+    before = (
+        [int(p) for p in np.asarray(pad).reshape(-1)[::2]]
+        if str(pad_type) == "custom" and pad is not None
+        else [0] * rank
+    )
     canvas = [max(f, b + n) for f, b, n in zip(full, before, size, strict=True)]
     result = np.zeros((x.shape[0], outside * count, *canvas), np.float32)
     for g in range(count):
         part, filters = x[:, g * inside : (g + 1) * inside], weight[g * inside : (g + 1) * inside]
         for position in np.ndindex(*kernel):
-            place = tuple(slice(p * d, p * d + (n - 1) * s + 1, s) for p, d, n, s in zip(position, spread, x.shape[2:], step, strict=True))
+            place = tuple(
+                slice(p * d, p * d + (n - 1) * s + 1, s)
+                for p, d, n, s in zip(position, spread, x.shape[2:], step, strict=True)
+            )
             value = np.moveaxis(np.tensordot(part, filters[(slice(None), slice(None), *position)], ([1], [0])), -1, 1)
             result[(slice(None), slice(g * outside, (g + 1) * outside), *place)] += value
     crop = result[(slice(None), slice(None), *(slice(b, b + n) for b, n in zip(before, size, strict=True)))]
     return crop if bias is None else crop + np.asarray(bias).reshape(1, -1, *[1] * rank)
 
 
-def _pool(x: np.ndarray, kernel_sizes: Any, strides: Any, pad_type: Any, pad: Any, ceil_mode: Any, average: bool, exclude: bool = False) -> Any:
+def _pool(
+    x: np.ndarray,
+    kernel_sizes: Any,
+    strides: Any,
+    pad_type: Any,
+    pad: Any,
+    ceil_mode: Any,
+    average: bool,
+    exclude: bool = False,
+) -> Any:
     kernel, step = _ints(kernel_sizes), _ints(strides)
     rank = len(kernel)
     pairs = _pairs(str(pad_type), pad, list(x.shape[2:]), kernel, step, [1] * rank)
@@ -126,11 +170,21 @@ def _pool(x: np.ndarray, kernel_sizes: Any, strides: Any, pad_type: Any, pad: An
     axes = tuple(range(2 + rank, 2 + 2 * rank))
     if not average:
         return windows.max(axes)
-    ones = np.pad(np.ones((1, 1, *x.shape[2:]), np.float32), [(0, 0), (0, 0), *pairs], constant_values=0.0 if exclude else 1.0)
+    ones = np.pad(
+        np.ones((1, 1, *x.shape[2:]), np.float32), [(0, 0), (0, 0), *pairs], constant_values=0.0 if exclude else 1.0
+    )
     return windows.sum(axes) / _windows(ones, kernel, step, [1] * rank).sum(axes)
 
 
-def _avg_pool(x: Any, kernel_sizes: Any, strides: Any, pad_type: Any, exclude_padding_from_average: Any = False, pad: Any = None, ceil_mode: Any = False) -> Any:
+def _avg_pool(
+    x: Any,
+    kernel_sizes: Any,
+    strides: Any,
+    pad_type: Any,
+    exclude_padding_from_average: Any = False,
+    pad: Any = None,
+    ceil_mode: Any = False,
+) -> Any:
     return _pool(x, kernel_sizes, strides, pad_type, pad, ceil_mode, True, bool(exclude_padding_from_average))
 
 
@@ -174,7 +228,15 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Any]:
     return rule
 
 
-def _slice(x: Any, begin: Any, end: Any, stride: Any = None, begin_mask: Any = None, end_mask: Any = None, squeeze_mask: Any = None) -> Any:
+def _slice(
+    x: Any,
+    begin: Any,
+    end: Any,
+    stride: Any = None,
+    begin_mask: Any = None,
+    end_mask: Any = None,
+    squeeze_mask: Any = None,
+) -> Any:
     index: list[Any] = []
     for i, (b, e) in enumerate(zip(_ints(begin), _ints(end), strict=True)):
         if squeeze_mask is not None and squeeze_mask[i]:
@@ -197,7 +259,13 @@ def _nearest(x: Any, scale_factor_height: Any = 1, scale_factor_width: Any = 1) 
     return x.repeat(int(scale_factor_height), 2).repeat(int(scale_factor_width), 3)
 
 
-def _bilinear(x: Any, scale_factor_height: Any = 1, scale_factor_width: Any = 1, align_corners: Any = True, half_pixel_centers: Any = None) -> Any:
+def _bilinear(
+    x: Any,
+    scale_factor_height: Any = 1,
+    scale_factor_width: Any = 1,
+    align_corners: Any = True,
+    half_pixel_centers: Any = None,
+) -> Any:
     half = not bool(align_corners) if half_pixel_centers is None else bool(half_pixel_centers)
     for axis, factor in ((2, float(scale_factor_height)), (3, float(scale_factor_width))):
         size = x.shape[axis]

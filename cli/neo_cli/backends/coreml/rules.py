@@ -22,7 +22,13 @@ _UNARY = {
     "Sqrt": "sqrt", "Erf": "erf", "Sin": "sin", "Cos": "cos", "Sign": "sign", "Softplus": "softplus", "Softsign": "softsign",
     "Round": "round", "Not": "logical_not",
 }  # fmt: skip
-_REDUCE = {"ReduceMean": "reduce_mean", "ReduceSum": "reduce_sum", "ReduceMax": "reduce_max", "ReduceMin": "reduce_min", "ReduceProd": "reduce_prod"}
+_REDUCE = {
+    "ReduceMean": "reduce_mean",
+    "ReduceSum": "reduce_sum",
+    "ReduceMax": "reduce_max",
+    "ReduceMin": "reduce_min",
+    "ReduceProd": "reduce_prod",
+}
 
 
 def _binary(scope: Scope, node: Node) -> Any:
@@ -118,7 +124,10 @@ def _pads(node: Node, rank: int) -> dict[str, Any]:
     auto = attrs.get("auto_pad", b"NOTSET").decode()
     if auto in ("NOTSET", ""):
         pads = attrs.get("pads", [0] * 2 * rank)
-        return {"pad_type": "custom", "pad": np.asarray([p for i in range(rank) for p in (pads[i], pads[i + rank])], np.int32)}
+        return {
+            "pad_type": "custom",
+            "pad": np.asarray([p for i in range(rank) for p in (pads[i], pads[i + rank])], np.int32),
+        }
     return {"pad_type": {"VALID": "valid", "SAME_UPPER": "same", "SAME_LOWER": "same_lower"}[auto]}
 
 
@@ -151,7 +160,9 @@ def conv_transpose(scope: Scope, node: Node) -> Any:
 def batch_norm(scope: Scope, node: Node) -> Any:
     gamma, beta, mean, variance = (scope.const(node, i) for i in range(1, 5))
     epsilon = np.float32(attributes(node).get("epsilon", 1e-5))
-    return scope.mb.batch_norm(x=scope[node.input[0]], mean=mean, variance=variance, gamma=gamma, beta=beta, epsilon=epsilon)
+    return scope.mb.batch_norm(
+        x=scope[node.input[0]], mean=mean, variance=variance, gamma=gamma, beta=beta, epsilon=epsilon
+    )
 
 
 @operator("LayerNormalization")
@@ -160,7 +171,9 @@ def layer_norm(scope: Scope, node: Node) -> Any:
     rank = len(value.shape)
     axes = list(range(attrs.get("axis", -1) % rank, rank))
     options: dict[str, Any] = {} if len(node.input) < 3 or not node.input[2] else {"beta": scope.const(node, 2)}
-    return scope.mb.layer_norm(x=value, axes=axes, gamma=scope.const(node, 1), epsilon=np.float32(attrs.get("epsilon", 1e-5)), **options)
+    return scope.mb.layer_norm(
+        x=value, axes=axes, gamma=scope.const(node, 1), epsilon=np.float32(attrs.get("epsilon", 1e-5)), **options
+    )
 
 
 @operator("MaxPool", "AveragePool")
@@ -169,12 +182,18 @@ def pool(scope: Scope, node: Node) -> Any:
     kernel = attrs["kernel_shape"]
     if any(d != 1 for d in attrs.get("dilations", [])) or len(node.output) > 1:
         raise refusal(node, "dilated pooling and pooling indices are not in Core ML")
-    options: dict[str, Any] = {"kernel_sizes": kernel, "strides": attrs.get("strides", [1] * len(kernel)), **_pads(node, len(kernel))}
+    options: dict[str, Any] = {
+        "kernel_sizes": kernel,
+        "strides": attrs.get("strides", [1] * len(kernel)),
+        **_pads(node, len(kernel)),
+    }
     if attrs.get("ceil_mode", 0):
         options["ceil_mode"] = True
     if node.op_type == "MaxPool":
         return scope.mb.max_pool(x=scope[node.input[0]], **options)
-    return scope.mb.avg_pool(x=scope[node.input[0]], exclude_padding_from_average=not attrs.get("count_include_pad", 0), **options)
+    return scope.mb.avg_pool(
+        x=scope[node.input[0]], exclude_padding_from_average=not attrs.get("count_include_pad", 0), **options
+    )
 
 
 @operator("GlobalAveragePool", "GlobalMaxPool")
@@ -219,7 +238,9 @@ def matmul(scope: Scope, node: Node) -> Any:
 def gemm(scope: Scope, node: Node) -> Any:
     attrs = attributes(node)
     a, b, *c = scope.args(node)
-    result = scope.mb.matmul(x=a, y=b, transpose_x=bool(attrs.get("transA", 0)), transpose_y=bool(attrs.get("transB", 0)))
+    result = scope.mb.matmul(
+        x=a, y=b, transpose_x=bool(attrs.get("transA", 0)), transpose_y=bool(attrs.get("transB", 0))
+    )
     if attrs.get("alpha", 1.0) != 1.0:
         result = scope.mb.mul(x=result, y=np.float32(attrs["alpha"]))
     if c and c[0] is not None:
@@ -292,7 +313,9 @@ def slice_(scope: Scope, node: Node) -> Any:
     steps = scope.const(node, 4, np.ones(len(starts), np.int32))
     begin, end, step = [0] * rank, [int(n) for n in value.shape], [1] * rank
     for start, stop, axis, by in zip(starts, ends, axes, steps, strict=True):
-        begin[int(axis)], end[int(axis)], step[int(axis)] = (int(n) for n in slice(int(start), int(stop), int(by)).indices(int(value.shape[axis])))
+        begin[int(axis)], end[int(axis)], step[int(axis)] = (
+            int(n) for n in slice(int(start), int(stop), int(by)).indices(int(value.shape[axis]))
+        )
     if any(s < 1 for s in step):
         raise refusal(node, "a negative step is not in Core ML")
     if isinstance(value, np.ndarray):
@@ -328,7 +351,14 @@ def cast(scope: Scope, node: Node) -> Any:
     to = onnx.helper.tensor_dtype_to_np_dtype(attributes(node)["to"])
     if isinstance(value, np.ndarray):
         return narrow(value.astype(to))
-    names = {"float64": "fp32", "float32": "fp32", "float16": "fp16", "int64": "int32", "int32": "int32", "bool": "bool"}
+    names = {
+        "float64": "fp32",
+        "float32": "fp32",
+        "float16": "fp16",
+        "int64": "int32",
+        "int32": "int32",
+        "bool": "bool",
+    }
     if to.name not in names:
         raise refusal(node, f"Core ML has no {to.name}")
     return scope.mb.cast(x=value, dtype=names[to.name])
@@ -347,8 +377,12 @@ def expand(scope: Scope, node: Node) -> Any:
         raise refusal(node, "its output has no fixed shape")
     if isinstance(value, np.ndarray):
         return np.broadcast_to(value, result).copy()
-    padded = scope.mb.reshape(x=value, shape=np.asarray([1] * (len(result) - len(value.shape)) + [int(n) for n in value.shape], np.int32))
-    return scope.mb.tile(x=padded, reps=np.asarray([r // int(n) for r, n in zip(result, padded.shape, strict=True)], np.int32))
+    padded = scope.mb.reshape(
+        x=value, shape=np.asarray([1] * (len(result) - len(value.shape)) + [int(n) for n in value.shape], np.int32)
+    )
+    return scope.mb.tile(
+        x=padded, reps=np.asarray([r // int(n) for r, n in zip(result, padded.shape, strict=True)], np.int32)
+    )
 
 
 @operator("Resize")
@@ -357,12 +391,20 @@ def resize(scope: Scope, node: Node) -> Any:
     result = scope.shapes.get(node.output[0])
     if not result or len(result) != 4 or tuple(int(n) for n in value.shape[:2]) != tuple(result[:2]):
         raise refusal(node, "only the two last dimensions of four may change")
-    mode, where_ = attrs.get("mode", b"nearest").decode(), attrs.get("coordinate_transformation_mode", b"half_pixel").decode()
-    scales = {"scale_factor_height": result[2] / int(value.shape[2]), "scale_factor_width": result[3] / int(value.shape[3])}
+    mode, where_ = (
+        attrs.get("mode", b"nearest").decode(),
+        attrs.get("coordinate_transformation_mode", b"half_pixel").decode(),
+    )
+    scales = {
+        "scale_factor_height": result[2] / int(value.shape[2]),
+        "scale_factor_width": result[3] / int(value.shape[3]),
+    }
     if mode == "nearest" and all(float(s).is_integer() for s in scales.values()):
         return scope.mb.upsample_nearest_neighbor(x=value, **{k: np.float32(v) for k, v in scales.items()})
     if mode == "linear" and where_ in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-        return scope.mb.upsample_bilinear(x=value, align_corners=where_ == "align_corners", **{k: np.float32(v) for k, v in scales.items()})
+        return scope.mb.upsample_bilinear(
+            x=value, align_corners=where_ == "align_corners", **{k: np.float32(v) for k, v in scales.items()}
+        )
     raise refusal(node, f"mode '{mode}' with '{where_}' coordinates is not in Core ML")
 
 
