@@ -10,14 +10,14 @@ from neo_cli.base.errors import TargetUnavailable
 from neo_cli.model.build import Build
 from neo_cli.targets.devices import targets
 
-PLUGIN = '''
+PLUGIN = """
 from neo_cli.model.build import Build
 
 def compile(model, target, options, work):
     file = work / "model_neuron.bin"
     file.write_bytes(b"from the vendor for " + target.name.encode())
     return Build(backend="vendor", engine="vendor", files={"model_neuron.bin": file})
-'''
+"""
 
 
 @pytest.fixture

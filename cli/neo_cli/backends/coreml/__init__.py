@@ -21,7 +21,6 @@ import numpy as np
 
 from neo_cli.base.errors import InputError, NeoError, OperatorNotImplemented, TargetUnavailable
 from neo_cli.model.build import Build
-from neo_cli.model.inputs import parse
 from neo_cli.model.model import Model, Tensor
 from neo_cli.targets.devices import Target
 

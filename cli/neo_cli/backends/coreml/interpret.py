@@ -52,7 +52,7 @@ def _step(operation: Any, values: Arrays) -> None:
 def _value(source: Any, values: Arrays) -> Any:
     if isinstance(source, list | tuple):
         return [_value(s, values) for s in source]
-    return values[source.name] if source.name in values else source.val
+    return values.get(source.name, source.val)
 
 
 def _pairs(
