@@ -52,8 +52,8 @@ class Pages:
     ) -> None:
         self.result_key = plan["result_key"]
         self.resume_token: str | None = None
+        self._params: dict[str, Any] = dict(params)
         self._ask = lambda: call(operation, self._params)
-        self._params = dict(params)
         self._token_key, self._answer_key = plan["input_token"], plan["output_token"]
         self._limit: int | None = options.get("max_items")
         self._start: str | None = options.get("starting_token")
