@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +32,14 @@ def convolve(
     """Cross-correlation of x [n, c, *spatial] with w [out, c / groups, *kernel]."""
     x = padded(x.astype(np.float64), pads)
     n, kernel, out = x.shape[0], w.shape[2:], w.shape[0]
-    w = w.astype(np.float64).reshape(groups, out // groups, w.shape[1], *kernel)
+    grouped = w.astype(np.float64).reshape(groups, out // groups, w.shape[1], *kernel)
     total: np.ndarray | None = None
     spatial: tuple[int, ...] = ()
     for at, seen in taps(x, kernel, stride, dilate):
         spatial = seen.shape[2:]
-        part = w[(slice(None), slice(None), slice(None), *at)] @ seen.reshape(n, groups, seen.shape[1] // groups, -1)
+        part = grouped[(slice(None), slice(None), slice(None), *at)] @ seen.reshape(
+            n, groups, seen.shape[1] // groups, -1
+        )
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None
     return total.reshape(n, out, *spatial)
@@ -58,12 +61,13 @@ def deconvolve(
     out = w.shape[1] * groups
     y = np.zeros((n, out, *full))
     flat = x.astype(np.float64).reshape(n, groups, x.shape[1] // groups, -1)
-    w = w.astype(np.float64).reshape(groups, x.shape[1] // groups, w.shape[1], *kernel)
+    grouped = w.astype(np.float64).reshape(groups, x.shape[1] // groups, w.shape[1], *kernel)
     for at in itertools.product(*(range(k) for k in kernel)):
-        tap = w[(slice(None), slice(None), slice(None), *at)].transpose(0, 2, 1) @ flat
-        cut = tuple(slice(a * d, a * d + (s - 1) * t + 1, t) for a, s, t, d in zip(at, x.shape[2:], stride, dilate))
+        tap = grouped[(slice(None), slice(None), slice(None), *at)].transpose(0, 2, 1) @ flat
+        spans = zip(at, x.shape[2:], stride, dilate)
+        cut: tuple[Any, ...] = tuple(slice(a * d, a * d + (s - 1) * t + 1, t) for a, s, t, d in spans)
         y[(slice(None), slice(None), *cut)] += tap.reshape(n, out, *x.shape[2:])
-    keep = tuple(slice(before, size - after) for (before, after), size in zip(pads, full))
+    keep: tuple[Any, ...] = tuple(slice(before, size - after) for (before, after), size in zip(pads, full))
     return y[(slice(None), slice(None), *keep)]
 
 
