@@ -11,10 +11,10 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from neo_cli.base.errors import InputError
-from neo_cli.frontends.onnx_checks import OLDEST, admit
+from neo_cli.frontends.onnx_checks import admit
 from neo_cli.model import proto
 from neo_cli.model.inputs import Shapes
-from neo_cli.model.model import Arrays, Model, Source, Tensor
+from neo_cli.model.model import Arrays, Model, Source
 
 _WRONG = "Please make sure the framework you select is correct."
 LFS = b"version https://git-lfs"
@@ -25,7 +25,9 @@ def load(source: Source, shapes: Shapes | None) -> Model:
     path = _file(source.root)
     graph = _read(path)
     admit(graph, path, source.root)
-    source.log(f"ONNX model {path.name}: IR {graph.ir_version}, opset {proto.opset(graph)}, {len(graph.graph.node)} nodes")
+    source.log(
+        f"ONNX model {path.name}: IR {graph.ir_version}, opset {proto.opset(graph)}, {len(graph.graph.node)} nodes"
+    )
     onnx.load_external_data_for_model(graph, str(path.parent))
     graph = _plain(graph)
     source.log(f"inputs: {', '.join(_told(v) for v in graph.graph.input)}")
@@ -64,7 +66,9 @@ class _Oracle:
                 self.session = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
             return dict(zip(self.names, self.session.run(self.names, dict(inputs))))
         except Exception as error:  # onnxruntime's exceptions have no common parent of their own
-            raise InputError(f"Framework cannot load ONNX model. {_WRONG} ONNX Runtime says: {_short(error)}") from error
+            raise InputError(
+                f"Framework cannot load ONNX model. {_WRONG} ONNX Runtime says: {_short(error)}"
+            ) from error
 
     def release(self) -> None:
         """Give back the session's memory; the next run starts another."""
@@ -76,7 +80,9 @@ def _short(error: BaseException) -> str:
 
 
 def _file(root: Path) -> Path:
-    visible = [p for p in sorted(root.rglob("*")) if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    visible = [
+        p for p in sorted(root.rglob("*")) if not any(part.startswith(".") for part in p.relative_to(root).parts)
+    ]
     if not any(p.is_file() for p in visible):
         raise InputError("No model file found.")
     found = [p for p in visible if p.suffix == ".onnx" and p.is_file()]
@@ -102,7 +108,9 @@ def _read(path: Path) -> onnx.ModelProto:
             f"Framework cannot load ONNX model. {_WRONG} {path.name} ({len(data)} bytes) is no complete protobuf: {_short(error)}"
         ) from error
     if not graph.ir_version or not graph.HasField("graph") or not graph.graph.output:
-        raise InputError(f"Framework cannot load ONNX model. {_WRONG} {path.name} ({len(data)} bytes) holds no ONNX graph.")
+        raise InputError(
+            f"Framework cannot load ONNX model. {_WRONG} {path.name} ({len(data)} bytes) holds no ONNX graph."
+        )
     return graph
 
 
@@ -129,7 +137,9 @@ def _plain(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _told(value: onnx.ValueInfoProto) -> str:
-    sizes = (str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim)
+    sizes = (
+        str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in value.type.tensor_type.shape.dim
+    )
     return f"{value.name} {proto.dtype_name(value.type.tensor_type.elem_type)}[{','.join(sizes)}]"
 
 
@@ -158,14 +168,18 @@ def _fitting(value: onnx.ValueInfoProto, given: tuple[int, ...], own: tuple[int,
     """The given shape where it agrees with what the file fixes."""
     said = value.type.tensor_type.HasField("shape")
     if said and len(given) != len(own):
-        raise InputError(f"DataInputConfig gives '{value.name}' {len(given)} dimensions, {list(given)}; the model has {len(own)}. {mine}")
+        raise InputError(
+            f"DataInputConfig gives '{value.name}' {len(given)} dimensions, {list(given)}; the model has {len(own)}. {mine}"
+        )
     for position, (wanted, fixed) in enumerate(zip(given, own)):
         if fixed > 0 and wanted != fixed:
             raise InputError(
                 f"DataInputConfig gives '{value.name}' the size {wanted} at position {position}; the model fixes it to {fixed}. {mine}"
             )
     if proto.FREE in given[1:]:
-        raise InputError(f"DataInputConfig leaves a size of '{value.name}' open, {list(given)}; only the first may be -1. {mine}")
+        raise InputError(
+            f"DataInputConfig leaves a size of '{value.name}' open, {list(given)}; only the first may be -1. {mine}"
+        )
     return given
 
 
@@ -190,6 +204,3 @@ def _derived(graph: onnx.GraphProto, mine: str) -> tuple[dict[str, tuple[int, ..
 def _samples(root: Path) -> Path | None:
     path = root / "samples.npz"
     return path if path.is_file() else None
-
-
-__all__ = ["OLDEST", "Tensor", "load"]

@@ -1,0 +1,68 @@
+"""Every back end that may compile a model for a target, in the target's order, tried one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neo_cli.backends import BACKENDS
+from neo_cli.base.errors import CompileError, InternalError, JobError
+from neo_cli.base.table import resolve
+from neo_cli.model.build import Build
+from neo_cli.model.model import Log, Model
+from neo_cli.targets.devices import Target
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one back end did: a build, or the error with which it refused."""
+
+    backend: str
+    seconds: float
+    build: Build | None = None
+    error: JobError | None = None
+
+
+def names(target: Target, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The back ends to try; CompileError when the one asked for makes nothing for this target."""
+    wanted = options.get("backend")
+    if wanted is None:
+        return target.backends
+    if wanted not in target.backends:
+        told = ", ".join(target.backends) or "none"
+        raise CompileError(f"The back end '{wanted}' makes no code for {target.name}; back ends for it: {told}.")
+    return (wanted,)
+
+
+def attempts(
+    model: Model, target: Target, options: Mapping[str, Any], chosen: tuple[str, ...], work: Path, log: Log
+) -> Iterator[Attempt]:
+    """Try each of `chosen` when the caller asks for the next, each in a folder of its own under `work`."""
+    for name in chosen:
+        folder = work / name
+        folder.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
+        try:
+            build, error = _compile(name, model, target, options, folder), None
+        except JobError as refused:
+            build, error = None, refused
+        attempt = Attempt(name, time.monotonic() - start, build, error)
+        told = ", ".join(build.notes) or "built" if build else error.message if error else ""
+        log(f"back end {name}: {told} ({attempt.seconds:.1f} s)")
+        yield attempt
+
+
+def _compile(name: str, model: Model, target: Target, options: Mapping[str, Any], folder: Path) -> Build:
+    try:
+        compile = resolve(BACKENDS[name])
+        build: Build = compile(model, target, options, folder)
+    except ImportError as error:
+        raise CompileError(f"The back end {name} is not installed here: {error}.") from error
+    except JobError:
+        raise
+    except Exception as error:
+        raise InternalError(f"The back end {name} failed: {type(error).__name__}: {error}") from error
+    return build

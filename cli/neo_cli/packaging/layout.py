@@ -1,0 +1,71 @@
+"""A build laid out as an artifact's folder: the back end's files in the root, everything of ours under meta/."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neo_cli.base.errors import InternalError
+from neo_cli.model.build import Build
+from neo_cli.model.model import Model
+from neo_cli.runtime import archive
+from neo_cli.targets.devices import Target
+
+META = "compiled.meta"
+
+
+def lay_out(build: Build, model: Model, target: Target, created: int, folder: Path) -> Path:
+    """`folder` with everything the artifact will hold; nothing in it depends on when or where it was made."""
+    folder.mkdir(parents=True)
+    for name, file in build.files.items():
+        if "/" in name or name in (META, archive.MANIFEST) or name.startswith("."):
+            raise InternalError(f"The back end {build.backend} wants a root file called '{name}'.")
+        shutil.copyfile(file, folder / name)
+    (folder / META).write_text(json.dumps(_meta(model, target, created), indent=4), encoding="utf-8")
+    record = folder / archive.RECORD
+    record.parent.mkdir()
+    record.write_text(json.dumps(_record(build, model, target), indent=1) + "\n", encoding="utf-8")
+    (folder / archive.MANIFEST).write_text(json.dumps(_manifest(folder)), encoding="utf-8")
+    return folder
+
+
+def _meta(model: Model, target: Target, created: int) -> Mapping[str, Any]:
+    """compiled.meta as Neo writes it."""
+    return {
+        "Requirements": {
+            "TargetPlatformOs": target.os.upper(),
+            "TargetPlatformArch": target.arch.upper(),
+            "TargetDeviceType": target.device_type,
+        },
+        "Compilation": {"CreatedTime": created},
+        "Model": {
+            "Inputs": [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype} for t in model.inputs],
+            "Outputs": [{"dtype": t.dtype, "shape": list(t.shape), "name": t.name} for t in model.outputs],
+        },
+    }
+
+
+def _record(build: Build, model: Model, target: Target) -> Mapping[str, Any]:
+    """meta/artifact.json: what the runtime must know."""
+    return {
+        "format": archive.FORMAT,
+        "engine": build.engine,
+        "backend": build.backend,
+        "settings": dict(build.settings),
+        "precision": build.precision,
+        "target": target.name,
+        "os": target.os,
+        "arch": target.arch,
+        "cpu_features": list(build.cpu_features),
+        "inputs": [t.record() for t in model.inputs],
+        "outputs": [t.record() for t in model.outputs],
+        "framework": model.source.framework,
+    }
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return {"algorithm": "blake2s", "files": [{"name": n, "hash": archive.hash_of(folder / n)} for n in names]}
