@@ -16,6 +16,8 @@ from neo_cli.model.model import Model, Tensor
 SAMPLE_BYTES = 2 << 30
 MAX_SAMPLES = 16  # rows of samples.npz that the check runs
 BATCH = 3  # a free batch is checked at this size and at 1
+ALWAYS = 2  # seeded feeds that every check uses; the rest are for outputs that these leave unjudged
+_SPREADS = (("uniform", BATCH), ("normal", 1), ("wide", 1), ("pixel", 1), ("smooth", 1))
 _PASS = {
     "Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Slice", "Concat", "Split",
     "Tile", "Gather", "Clip",
@@ -31,12 +33,24 @@ _INDEXED = {
 
 
 def seeded(model: Model, seed: int = 0) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Two feeds, named by how their floats are spread: uniform in [0, 1), then normal."""
+    """Feeds named by how their floats are spread: uniform in [0, 1), normal, then rarer ones."""
     random = np.random.default_rng(seed)
     ranges = {t.name: _range(model.graph.graph, t) for t in model.inputs}
     words = _words(model.graph.graph)
-    for spread, batch in (("uniform", BATCH), ("normal", 1)):
+    for spread, batch in _SPREADS:
         yield spread, {t.name: _draw(t, random, spread, batch, ranges[t.name], words) for t in model.inputs}
+
+
+def nudged(inputs: dict[str, np.ndarray], seed: int = 1) -> dict[str, np.ndarray] | None:
+    """The same inputs with every float moved to a neighbour; None where there is no float to move."""
+    random = np.random.default_rng(seed)
+    moved = dict(inputs)
+    for name, array in inputs.items():
+        if array.dtype.kind == "f":
+            moved[name] = np.nextafter(
+                array, np.where(random.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype)
+            )
+    return moved if any(moved[n] is not inputs[n] for n in inputs) else None
 
 
 def samples(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
@@ -113,7 +127,18 @@ def _draw(
         return _integers(tensor, dtype, random, shape, limits)
     if limits is not None:
         return random.uniform(*limits, shape).astype(dtype)
-    return (random.random(shape) if spread == "uniform" else random.standard_normal(shape)).astype(dtype)
+    return _floats(random, spread, shape).astype(dtype)
+
+
+def _floats(random: np.random.Generator, spread: str, shape: tuple[int, ...]) -> np.ndarray:
+    if spread in ("uniform", "pixel"):
+        return random.random(shape) * (255 if spread == "pixel" else 1)
+    drawn = random.standard_normal(shape)
+    if spread == "smooth":
+        for axis in range(max(0, len(shape) - 2), len(shape)):
+            drawn = np.cumsum(drawn, axis)
+        return drawn / (np.abs(drawn).max(initial=0) or 1) * 2
+    return drawn * (4 if spread == "wide" else 1)
 
 
 def _dtype(name: str) -> np.dtype:

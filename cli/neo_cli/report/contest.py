@@ -13,7 +13,7 @@ import numpy as np
 from neo_cli.base.errors import AccuracyError, CompileError, JobError, OperatorNotImplemented
 from neo_cli.model.build import Build
 from neo_cli.model.model import Log, Model
-from neo_cli.report.check import Case, check, worst
+from neo_cli.report.check import Case, check, typical, worst
 from neo_cli.runtime import ArtifactError, load
 from neo_cli.runtime.timing import Timing, interleave
 
@@ -113,7 +113,7 @@ def _try(entry: Entry, model: Model, cases: list[Case], gate: float | None, runn
             entry.loaded = load(entry.folder)
             entry.accuracy = check(entry.loaded.run, model, cases, build.precision, gate)
         elif build.emulate is not None:
-            entry.accuracy = check(build.emulate, model, cases[-1:], build.precision, gate)
+            entry.accuracy = check(build.emulate, model, [typical(cases)], build.precision, gate)
         entry.outcome = "passed"
         how = (
             "ran here"
@@ -140,7 +140,7 @@ def _try(entry: Entry, model: Model, cases: list[Case], gate: float | None, runn
 
 
 def _time(passed: list[Entry], cases: list[Case], log: Log) -> None:
-    feed = cases[-1].inputs
+    feed = typical(cases).inputs
     once = 0.0
     for entry in passed:
         start = time.perf_counter()
