@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
+from neo_cli.api import shapes
 from neo_cli.base.errors import ConfigurationError, NeoError
 from neo_cli.clients.base import RefusedByAws, Surroundings, endpoint, region
 
@@ -34,7 +36,7 @@ class AwsClient:
         try:
             if self._client is None:
                 self._client = connect(self._context)
-            response = self._client._make_api_call(operation, params)
+            response = self._client._make_api_call(operation, whole_seconds(operation, params))
         except ClientError as refusal:
             raise refused(refusal.response, operation) from refusal
         except (BotoCoreError, ValueError, OSError) as fault:
@@ -42,6 +44,11 @@ class AwsClient:
         metadata = response.pop("ResponseMetadata", {})
         log.debug("RequestId: %s", metadata.get("RequestId"))
         return dict(response)
+
+    def close(self) -> None:
+        """Close the connections; a process that ends does as much."""
+        if self._client is not None:
+            self._client.close()
 
 
 def connect(context: Surroundings) -> Any:
@@ -53,6 +60,7 @@ def connect(context: Surroundings) -> Any:
     place = region(context).value or _region_of_this_instance(session)
     if not place:
         raise NoRegion('You must specify a region. You can also configure your region by running "aws configure".')
+    session.set_config_variable("region", place)  # STS and SSO want to know it too
     url = endpoint(context).value
     if url:
         session.use_endpoint(SERVICE)
@@ -63,6 +71,21 @@ def connect(context: Surroundings) -> Any:
         verify=False if context.option("no_verify_ssl") else context.option("ca_bundle"),
         config=_config(context),
     )
+
+
+def whole_seconds(operation: str, params: dict[str, Any]) -> dict[str, Any]:
+    """`params` with timestamps as the AWS CLI v2 sends them: epoch seconds, the fraction dropped."""
+    from botocore.utils import parse_to_aware_datetime
+
+    shape = shapes.input_shape(operation)
+    times = [key for key, member in shape["members"].items() if shapes.shape(member["shape"])["type"] == "timestamp"]
+    found = dict(params)
+    for key in times:
+        if key in found:
+            value = found[key]
+            seconds = value if isinstance(value, int | float) else parse_to_aware_datetime(value).timestamp()
+            found[key] = math.floor(seconds)
+    return found
 
 
 def refused(response: dict[str, Any], operation: str) -> RefusedByAws:
