@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 Shape = dict[str, Any]
+JSON_MEMBERS = frozenset({"DataInputConfig", "CompilerOptions"})  # strings in which the API wants JSON
 _TYPES: dict[str, tuple[type, ...]] = {"structure": (dict,), "list": (list, tuple), "string": (str,), "integer": (int,)}
 
 
@@ -185,3 +186,22 @@ def _matcher(pattern: str) -> Callable[[str], Any]:
     groups = "".join(re.findall(r"\\p\{(\w)\}", pattern))
     rest = re.compile(re.sub(r"\\p\{\w\}", "", pattern).replace("]*", "]")).fullmatch
     return lambda text: all(unicodedata.category(c)[0] in groups or rest(c) for c in text)
+
+
+# ------------------------------------------------------------------------------------------------- on the wire
+
+
+def to_wire(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` as they are sent: timestamps as whole epoch seconds; what is no timestamp is left to the service."""
+    return {name: _sent(value, input_shape(operation)["members"].get(name)) for name, value in params.items()}
+
+
+def _sent(value: Any, member: Shape | None) -> Any:
+    if member is None or shape(member["shape"])["type"] != "timestamp":
+        return value
+    from neo_cli.api.times import epoch
+
+    try:
+        return epoch(value)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return value

@@ -35,6 +35,7 @@ class Context:
         self.stderr: TextIO = sys.stderr if stderr is None else stderr
         self.now = now
         self.options: dict[str, Any] = dict(options or {})
+        self.operation = ""  # the API operation in progress, for error messages
         self._profile: Profile | None = None
 
     @classmethod

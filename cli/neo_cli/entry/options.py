@@ -35,8 +35,6 @@ class Option(NamedTuple):
         return self.flag[2:].replace("-", "_")
 
 
-_ON_PARTIAL = "on | on-partial | off"
-
 GLOBAL_OPTIONS = {
     option.name: option
     for option in (
