@@ -27,6 +27,9 @@ C_TYPES = {
     "uint32": "uint32_t",
     "uint64": "uint64_t",
     "bool": "uint8_t",  # 0 or 1
+    **dict.fromkeys(("int4", "int2"), "int8_t"),  # one byte an element
+    **dict.fromkeys(("uint4", "uint2", "float4_e2m1fn"), "uint8_t"),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"), "uint8_t"),
 }
 
 

@@ -60,8 +60,8 @@ PM_FN double pm_floor(double x) { double r = pm_rint(x); return pm_copysign(r > 
 PM_FN double pm_ceil(double x) { double r = pm_rint(x); return pm_copysign(r < x ? r + 1.0 : r, x); }
 PM_FN double pm_trunc(double x) { double a = pm_abs(x), r = pm_rint(a); return pm_copysign(r > a ? r - 1.0 : r, x); }
 #endif
-PM_FN float pm_roundf(float x) { float t = pm_truncf(x); return pm_absf(x - t) >= 0.5f && t != x ? t + pm_copysignf(1.0f, x) : t; }
-PM_FN double pm_round(double x) { double t = pm_trunc(x); return t != x && pm_abs(x - t) >= 0.5 ? t + pm_copysign(1.0, x) : t; }
+PM_FN float pm_roundf(float x) { float t = pm_truncf(x); return pm_absf(x - t) >= 0.5f ? t + pm_copysignf(1.0f, x) : t; }
+PM_FN double pm_round(double x) { double t = pm_trunc(x); return pm_abs(x - t) >= 0.5 ? t + pm_copysign(1.0, x) : t; }
 PM_FN float pm_sqrtf(float x) { return __builtin_sqrtf(x); }
 PM_FN double pm_sqrt(double x) { return __builtin_sqrt(x); }
 
@@ -97,7 +97,7 @@ PM_FN float pm_expm1f(float x)
     float r = pm_reducef(c, &n), e = r + r * r * pm_expqf(r);
     float s = pm_from_f((pm_u32)(n + 126) << 23);
     float y = 2.0f * (s * e + (s - 0.5f));
-    return pm_absf(x) < 1e-5f ? x : y; /* keeps the sign of zero */
+    return pm_absf(x) < 1e-5f ? (x == 0.0f ? x : x + 0.5f * x * x) : y; /* keeps the sign of zero */
 }
 PM_FN float pm_logf(float x)
 {
