@@ -53,11 +53,11 @@ def client_faults(operation: str, params: Mapping[str, Any]) -> list[str]:
 
 
 def _client(value: Any, here: Shape, path: str) -> Iterator[str]:
-    kind = here["type"]
+    kind: str = here["type"]
     if kind == "timestamp":
         yield from _client_time(value, path)
         return
-    if not isinstance(value, _TYPES[kind]):
+    if not _is(value, kind):
         yield _wrong_type(value, path, [str(t) for t in _TYPES[kind]])
         return
     if kind == "structure":
@@ -65,8 +65,8 @@ def _client(value: Any, here: Shape, path: str) -> Iterator[str]:
         return
     size = value if kind == "integer" else len(value)
     if size < here.get("min", size):
-        word = ("value", "value") if kind == "integer" else ("length", "length")
-        yield (f"Invalid {word[0]} for parameter {path.lstrip('.')}, value: {size}, valid min {word[1]}: {here['min']}")
+        word = "value" if kind == "integer" else "length"
+        yield (f"Invalid {word} for parameter {path.lstrip('.')}, value: {size}, valid min {word}: {here['min']}")
     if kind == "list":
         for index, item in enumerate(value):
             yield from _client(item, shape(here["member"]["shape"]), f"{path}[{index}]")
@@ -93,6 +93,10 @@ def _client_time(value: Any, path: str) -> Iterator[str]:
         moment(value)
     except (TypeError, ValueError, AttributeError, OverflowError):
         yield _wrong_type(value, path, ["<class 'datetime.datetime'>", "timestamp-string"])
+
+
+def _is(value: Any, kind: str) -> bool:
+    return isinstance(value, _TYPES[kind])
 
 
 def _wrong_type(value: Any, path: str, wanted: list[str]) -> str:
@@ -127,7 +131,7 @@ def _service(value: Any, here: Shape, path: str) -> Iterator[str]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             yield _refused(value, path, "Member must be a timestamp")
         return
-    if not isinstance(value, _TYPES[kind]) or isinstance(value, bool):
+    if not _is(value, kind) or isinstance(value, bool):
         yield _refused(value, path, f"Member must be a {kind}")
         return
     if kind == "structure":

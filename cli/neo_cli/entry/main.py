@@ -43,12 +43,17 @@ def run(context: Context) -> int:
 
 def dispatch(context: Context) -> int:
     """Read the line, settle the global options, run the command."""
+    if context.argv[:1] == ["__complete"]:  # a shell asks, many times a minute
+        from neo_cli.entry.completion import lines
+
+        context.stdout.write(lines(context.argv[1:], context))
+        return ExitCode.OK
     found = read(context.argv)
     context.options = {option.name: found.values.get(option.flag) for option in GLOBAL_OPTIONS.values()}
     if context.options["version"]:
         return _version(context)
-    if not found.words and any(word in HELP for word in found.rest) or found.words[:1] == ["help"]:
-        return _help(context)
+    if found.words[:1] == ["help"] or (not found.words and any(word in HELP for word in found.rest)):
+        return _help(context, found.rest)
     check(context.options)
     if context.debug:
         _log_to(context)
@@ -77,10 +82,14 @@ def perform(context: Context, found: Scanned) -> int:
 
 def invoke(command: click.Command, name: str, args: Sequence[str], context: Context) -> int:
     """Run a click command on `args`; what it returns is the exit code."""
-    settings = {"help_option_names": ["--help", "-h"], "max_content_width": context.width}
     words = ["--help"] if list(args) == ["help"] else list(args)
     with command.make_context(
-        f"neo-cli {name}", words, obj=context, color=context.colors(context.stdout), **settings
+        f"neo-cli {name}",
+        words,
+        obj=context,
+        color=context.colors(context.stdout),
+        help_option_names=["--help", "-h"],
+        max_content_width=context.width,
     ) as ctx:
         result = command.invoke(ctx)
     return result if isinstance(result, int) else ExitCode.OK
@@ -101,16 +110,15 @@ def _translated(fault: BaseException) -> BaseException:
     if isinstance(fault, click.UsageError):
         text = fault.format_message()
         if text.startswith("No such command '"):
-            known = (
-                fault.ctx.command.list_commands(fault.ctx)
-                if isinstance(getattr(fault.ctx, "command", None), click.Group)
-                else []
-            )  # type: ignore[union-attr]
-            return Misuse(invalid_choice("argument subcommand", text.split("'")[1], known))
+            return Misuse(invalid_choice("argument subcommand", text.split("'")[1], _subcommands(fault.ctx)))
         return Misuse(text)
     if isinstance(fault, click.ClickException):
         return NeoError(fault.format_message())
     return fault
+
+
+def _subcommands(ctx: click.Context | None) -> list[str]:
+    return ctx.command.list_commands(ctx) if ctx is not None and isinstance(ctx.command, click.Group) else []
 
 
 def _version(context: Context) -> int:
@@ -120,10 +128,14 @@ def _version(context: Context) -> int:
     return ExitCode.OK
 
 
-def _help(context: Context) -> int:
+def _help(context: Context, rest: Sequence[str]) -> int:
+    """`help`, `help TOPIC`, or `help COMMAND` for `COMMAND help`."""
     from neo_cli.entry.help import root
 
-    context.stdout.write(root(context))
+    topic = next((word for word in rest if not word.startswith("-")), "")
+    if topic in commands.names():
+        return invoke(commands.command(topic), topic, ["help"], context)
+    context.stdout.write(root(context, topic))
     return ExitCode.OK
 
 

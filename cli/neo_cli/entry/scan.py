@@ -115,7 +115,7 @@ def _kind(known: Mapping[str, Argument], text: str) -> Any:
 
 def _following(line: Sequence[str], kinds: Sequence[Any], index: int, takes: str) -> list[str]:
     limit = {ONE: 1, MAYBE: 1, NONE: 0, MANY: len(line)}[takes]
-    values = []
+    values: list[str] = []
     while index < len(line) and len(values) < limit and kinds[index] is None:
         values.append(line[index])
         index += 1

@@ -33,5 +33,3 @@ def read(value: Any, environ: Mapping[str, str]) -> Any:
         ) from fault
     except OSError as fault:
         raise FileError(f"Unable to load paramfile {value}: {fault}") from fault
-
-

@@ -153,5 +153,3 @@ def _paging(values: dict[str, Any]) -> dict[str, Any]:
                 raise Misuse(f"argument {flag}: invalid int value: '{value}'") from fault
         found[flag[2:].replace("-", "_")] = value
     return found
-
-
