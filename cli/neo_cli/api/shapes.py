@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 import json
+import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 Shape = dict[str, Any]
@@ -22,8 +22,8 @@ _TYPES: dict[str, tuple[type, ...]] = {"structure": (dict,), "list": (list, tupl
 @functools.cache
 def load() -> dict[str, Any]:
     """The API model: "operations", "shapes", "pagination", as botocore's service-2.json has them."""
-    text = Path(__file__).with_name("model.json").read_text(encoding="utf-8")
-    model: dict[str, Any] = json.loads(text)
+    with open(os.path.join(os.path.dirname(__file__), "model.json"), encoding="utf-8") as file:
+        model: dict[str, Any] = json.load(file)
     return model
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from neo_cli.base.errors import NeoError
 
@@ -103,7 +102,7 @@ def expand(path: str, environ: Mapping[str, str]) -> str:
     """`path` with $VARS and a leading "~" replaced from `environ`."""
     path = re.sub(r"\$(\w+)|\$\{(\w+)\}", lambda m: environ.get(m.group(1) or m.group(2), m.group(0)), path)
     if path == "~" or path.startswith("~/"):
-        return (environ.get("HOME") or str(Path.home())) + path[1:]
+        return (environ.get("HOME") or os.path.expanduser("~")) + path[1:]
     return os.path.expanduser(path)
 
 
