@@ -1,0 +1,62 @@
+"""The compiler's stages in order: import, fuse, lay out, lower and plan, build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neo_cli.backends.native import build as builder
+from neo_cli.backends.native import importer, verify
+from neo_cli.backends.native.cpus import Cpu, cpu_of
+from neo_cli.backends.native.emit import Program, emit
+from neo_cli.model.build import Build
+from neo_cli.model.model import Model
+from neo_cli.targets.devices import Target
+
+NAME = "native"
+PARAMS = "compiled.params"
+
+
+@dataclass
+class Stages:
+    """The text of each stage, kept for NEO_SAVE_TEMPS."""
+
+    folder: Path
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def keep(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        self.files[name] = path
+
+
+def lower(
+    model: Model, cpu: Cpu, target: Target, options: Mapping[str, Any], stages: Stages, keep: bool = False
+) -> Program:
+    """The model as C with its plan; every stage's result is verified. `keep` leaves each tensor readable afterwards."""
+    graph = verify.graph(importer.load(model), "import")
+    stages.keep("1-import.txt", graph.text())
+    program = emit(graph, cpu, target.features, keep)
+    verify.program(program, "emit")
+    stages.keep("4-memory.txt", program.plan.text())
+    stages.keep("5-compiled.c", program.text)
+    return program
+
+
+def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path) -> Build:
+    """One library and its weights for `target`, under `work`."""
+    cpu, stages = cpu_of(target), Stages(work)
+    program = lower(model, cpu, target, options, stages)
+    built = builder.library(program.text, target, cpu, work)
+    offset = program.weights.write(work / PARAMS)
+    return Build(
+        backend=NAME,
+        engine=NAME,
+        files={built.name: built, PARAMS: work / PARAMS},
+        settings={"library": built.name, "weights": PARAMS, "weights_offset": offset},
+        cpu_features=target.features,
+        notes=(f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch",),
+        temps=stages.files,
+    )

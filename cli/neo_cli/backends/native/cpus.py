@@ -1,0 +1,56 @@
+"""What the schedule must know of a CPU family, as records: a new CPU is a line here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neo_cli.targets.devices import Target
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """`lanes` floats in a vector; the micro-kernel keeps `pixels` x `vectors` of them in registers.
+
+    `panel` is the bytes of packed weights that stay in the first-level cache while pixels pass by, `band` the bytes of
+    input that stay in the second level. `broadcast` False: weights are multiplied by a lane of a loaded vector (NEON).
+    """
+
+    name: str
+    lanes: int
+    pixels: int
+    vectors: int
+    column: int  # pixels of the tile of one vector
+    panel: int
+    band: int
+    broadcast: bool = True
+    flags: tuple[str, ...] = ()
+
+
+AVX512 = Cpu("avx512", 16, 14, 2, 28, 36 << 10, 600 << 10, flags=("-mprefer-vector-width=512",))
+AVX2 = Cpu("avx2", 8, 6, 2, 12, 16 << 10, 160 << 10)
+AVX = Cpu("avx", 8, 5, 2, 10, 16 << 10, 160 << 10)
+SSE = Cpu("sse", 4, 5, 2, 10, 16 << 10, 160 << 10)
+SSE32 = Cpu("sse32", 4, 2, 2, 5, 16 << 10, 160 << 10)  # eight registers
+NEON64 = Cpu("neon64", 4, 8, 2, 16, 16 << 10, 256 << 10, broadcast=False)
+NEON32 = Cpu("neon32", 4, 3, 2, 6, 16 << 10, 160 << 10, broadcast=False)
+SCALAR = Cpu("scalar", 1, 2, 2, 4, 8 << 10, 96 << 10)
+
+# The first record whose architecture and features the target has.
+CPUS: tuple[tuple[str, str, Cpu], ...] = (
+    ("x86_64", "avx512f", AVX512),
+    ("x86_64", "avx2", AVX2),
+    ("x86_64", "avx", AVX),
+    ("x86_64", "", SSE),
+    ("x86", "", SSE32),
+    ("arm64", "", NEON64),
+    ("armhf", "neon", NEON32),
+    ("armel", "neon", NEON32),
+)
+
+
+def cpu_of(target: Target) -> Cpu:
+    """The record for a target; scalar code where no family fits."""
+    for arch, feature, cpu in CPUS:
+        if arch == target.arch and (not feature or feature in target.features):
+            return cpu
+    return SCALAR

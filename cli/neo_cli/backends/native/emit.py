@@ -1,0 +1,191 @@
+"""The library's source: one readable C file, a function for each node, named after it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neo_cli.backends.native.cpus import Cpu
+from neo_cli.backends.native.ir import C_TYPES, Graph, Node, Value
+from neo_cli.backends.native.memory import Plan, plan
+from neo_cli.backends.native.operators import Context, find
+from neo_cli.backends.native.weights import Weights
+
+KERNELS = Path(__file__).with_name("kernels")
+_INCLUDE = re.compile(r'^#include "(.+)"\n', re.MULTILINE)
+
+
+@dataclass
+class Program:
+    """A lowered graph: C text, weights and the plan that the text's offsets come from."""
+
+    graph: Graph
+    plan: Plan
+    weights: Weights
+    contexts: list[Context] = field(default_factory=list)
+    text: str = ""
+
+    def scratch(self, threads: int) -> int:
+        return self.plan.shared + threads * self.plan.private
+
+
+def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) -> Program:
+    """Ask each node's rule for its statements, plan memory, write the file. `keep` leaves every value readable."""
+    contexts = [Context(cpu) for _ in graph.nodes]
+    bodies = [find(node).rule(node, context) for node, context in zip(graph.nodes, contexts)]
+    program = Program(graph, plan(graph, contexts, keep), Weights(), contexts)
+    functions = [_function(program, step, body) for step, body in enumerate(bodies)]
+    headers = dict.fromkeys(h for context in contexts for h in context.headers)
+    declared = dict.fromkeys(d for context in contexts for d in context.declarations)
+    program.text = "\n".join(
+        [
+            f"/* {graph.name}: {len(graph.nodes)} steps, compiled by neo-cli for {cpu.name}. */",
+            f"#define VL {cpu.lanes}",
+            *kernels(("compiled.h", "base.h", *headers)),
+            *declared,
+            *functions,
+            _steps(graph),
+            _tables(program, features),
+            *kernels(("team.h",)),
+            "",
+        ]
+    )
+    return program
+
+
+def kernels(names: Iterable[str]) -> list[str]:
+    """The texts of files of kernels/, each once, after those that it includes from there."""
+    texts: dict[str, str] = {}
+
+    def take(name: str) -> None:
+        if name not in texts:
+            text = (KERNELS / name).read_text(encoding="utf-8")
+            for inner in _INCLUDE.findall(text):
+                take(inner)
+            texts[name] = f"/* ---- {name} ---- */\n" + _INCLUDE.sub("", text)
+
+    for name in names:
+        take(name)
+    return list(texts.values())
+
+
+def c_name(step: int, node: Node) -> str:
+    return f"n{step}_" + re.sub(r"\W", "_", node.op)
+
+
+def _function(program: Program, step: int, body: str) -> str:
+    """The node's statements with the pointers they name."""
+    node, context = program.graph.nodes[step], program.contexts[step]
+    lines = [_comment(node), f"static void {c_name(step, node)}(const struct frame *f) {{"]
+    if re.search(r"\b(tid|nt)\b", body):
+        lines.append("    const int tid = f->tid, nt = f->nt; (void)tid; (void)nt;")
+    serial = find(node).serial
+    if serial:
+        lines.append("    if (f->tid) return;")
+    for kind, values in (("x", node.inputs), ("y", node.outputs)):
+        for index, value in enumerate(values):
+            if value is not None and re.search(rf"\b{kind}{index}\b", body):
+                const = "const " if kind == "x" else ""
+                lines.append(f"    {const}{value.ctype} *restrict {kind}{index} = {_pointer(program, value, const)};")
+    for name, array in context.constants.items():
+        ctype = _ctype(array.dtype.name)
+        lines.append(f"    const {ctype} *restrict {name} = (const {ctype} *)(f->w + {program.weights.place(array)});")
+    for scratch in context.scratches:
+        base = "f->p" if scratch.private else "f->a"
+        lines.append(
+            f"    {scratch.ctype} *restrict {scratch.name} = "
+            f"({scratch.ctype} *)({base} + {program.plan.scratches[step, scratch.name]});"
+        )
+    return "\n".join([*lines, *("    " + line for line in body.strip().split("\n")), "}", ""])
+
+
+def _comment(node: Node) -> str:
+    def told(value: Value | None) -> str:
+        return "-" if value is None else f"{value.name} {'x'.join(map(str, value.shape)) or 'scalar'} {value.layout}"
+
+    used = ", ".join(told(v) for v in node.inputs)
+    made = ", ".join(told(v) for v in node.outputs)
+    origin = " + ".join(node.origin or (node.name,))
+    return "/* " + f"{origin} ({node.op}): {used} -> {made}".replace("*/", "* /").replace("\n", " ") + " */"
+
+
+def _pointer(program: Program, value: Value, const: str) -> str:
+    if value.const is not None:
+        return f"(const {value.ctype} *)(f->w + {program.weights.place(value.const)})"
+    for values, where in ((program.graph.inputs, "in"), (program.graph.outputs, "out")):
+        if value in values:
+            return f"({const}{value.ctype} *)f->{where}[{values.index(value)}]"
+    offset, home = 0, value
+    while home.home is not None:
+        offset, home = offset + home.offset, home.home
+    if home in program.graph.outputs:
+        base = f"(unsigned char *)f->out[{program.graph.outputs.index(home)}] + {offset}"
+        return f"({const}{value.ctype} *)({base})"
+    return f"({const}{value.ctype} *)(f->a + {program.plan.places[home] + offset})"
+
+
+def _ctype(dtype: str) -> str:
+    return C_TYPES[dtype]
+
+
+def _steps(graph: Graph) -> str:
+    names = ",\n    ".join(c_name(step, node) for step, node in enumerate(graph.nodes))
+    return f"""\
+static void (*const steps[])(const struct frame *) = {{
+    {names or "0"}
+}};
+enum {{ STEPS = {len(graph.nodes)} }};
+"""
+
+
+def _tables(program: Program, features: Sequence[str]) -> str:
+    graph, plan = program.graph, program.plan
+    groups = (graph.inputs, graph.outputs)
+    shapes = ["{" + ", ".join(map(str, v.shape or (1,))) + "}" for g in groups for v in g]
+    rank = max([1, *(len(v.shape) for g in groups for v in g)])
+    rows = ",\n    ".join(
+        f'{{{_quoted(v.name)}, "{v.dtype}", {len(v.shape)}, {v.size * v.itemsize}, {shape}}}'
+        for v, shape in zip([v for g in groups for v in g], shapes)
+    )
+    return f"""\
+static const struct {{ const char *name, *dtype; int32_t rank; size_t bytes; int64_t shape[{rank}]; }} tensors[] = {{
+    {rows}
+}};
+enum {{ INPUTS = {len(graph.inputs)}, OUTPUTS = {len(graph.outputs)} }};
+#define TENSOR tensors[(kind == NEO_INPUT ? 0 : INPUTS) + index]
+NEO_API int32_t neo_abi(void) {{ return 1; }}
+NEO_API int32_t neo_count(int32_t kind) {{ return kind == NEO_INPUT ? INPUTS : OUTPUTS; }}
+NEO_API const char *neo_name(int32_t kind, int32_t index) {{ return TENSOR.name; }}
+NEO_API const char *neo_dtype(int32_t kind, int32_t index) {{ return TENSOR.dtype; }}
+NEO_API int32_t neo_rank(int32_t kind, int32_t index) {{ return TENSOR.rank; }}
+NEO_API const int64_t *neo_shape(int32_t kind, int32_t index) {{ return TENSOR.shape; }}
+NEO_API size_t neo_bytes(int32_t kind, int32_t index) {{ return TENSOR.bytes; }}
+NEO_API size_t neo_scratch_bytes(int32_t threads) {{ return {plan.shared}u + (size_t)threads * {plan.private}u; }}
+NEO_API size_t neo_weights_bytes(void) {{ return {program.weights.size}u; }}
+NEO_API size_t neo_weights_offset(void) {{ return {program.weights.start}u; }}
+NEO_API const char *neo_features(void) {{ return "{" ".join(features)}"; }}
+NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
+                     int32_t thread, int32_t threads, neo_wait wait, void *team) {{
+    unsigned char *arena = scratch;
+    const struct frame frame = {{weights, arena, arena + {plan.shared}u + (size_t)thread * {plan.private}u, inputs, outputs,
+                                thread, threads, wait, team}};
+    const uintptr_t saved = fp_enter();
+    for (int step = 0; step < STEPS; step++) {{
+        steps[step](&frame);
+        if (threads > 1) wait(team);
+    }}
+    fp_leave(saved);
+}}
+"""
+
+
+def _quoted(name: str) -> str:
+    return (
+        '"'
+        + "".join(
+            c if 32 <= ord(c) < 127 and c not in '"\\?' else "".join(f"\\{b:03o}" for b in c.encode()) for c in name
+        )
+        + '"'
+    )

@@ -1,0 +1,102 @@
+/* Threads that the caller brings, kept together: a barrier that spins briefly, then sleeps; workers that sleep when idle. */
+#if defined(__linux__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || defined(__arm__))
+struct team {
+    int32_t threads, job, stop, arrived, round, pad[11];
+    const void *const *inputs;
+    void *const *outputs;
+    const void *weights;
+    void *scratch;
+};
+
+#if defined(__x86_64__)
+ALWAYS long futex(int32_t *word, int op, int32_t value) {
+    long result;
+    register long r10 __asm__("r10") = 0;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(202L), "D"(word), "S"((long)op), "d"((long)value), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#define PAUSE __asm__ volatile("pause")
+#elif defined(__i386__)
+ALWAYS long futex(int32_t *word, int op, int32_t value) {
+    long result;
+    __asm__ volatile("xorl %%esi, %%esi\n\tint $0x80" : "=a"(result) : "a"(240L), "b"(word), "c"(op), "d"(value)
+                     : "esi", "memory");
+    return result;
+}
+#define PAUSE __asm__ volatile("pause")
+#elif defined(__aarch64__)
+ALWAYS long futex(int32_t *word, int op, int32_t value) {
+    register long x8 __asm__("x8") = 98, x0 __asm__("x0") = (long)word, x1 __asm__("x1") = op, x2 __asm__("x2") = value,
+                  x3 __asm__("x3") = 0;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    return x0;
+}
+#define PAUSE __asm__ volatile("yield")
+#else
+ALWAYS long futex(int32_t *word, int op, int32_t value) {
+    register long r0 __asm__("r0") = (long)word, r1 __asm__("r1") = op, r2 __asm__("r2") = value, r3 __asm__("r3") = 0;
+    __asm__ volatile("push {r7}\n\tmov r7, #240\n\tsvc 0\n\tpop {r7}" : "+r"(r0) : "r"(r1), "r"(r2), "r"(r3) : "memory");
+    return r0;
+}
+#define PAUSE __asm__ volatile("nop")
+#endif
+enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129, SPINS = 4000 };
+
+/* Return when *word is no longer `seen`. */
+NEVER void await(int32_t *word, int32_t seen) {
+    for (int i = 0; i < SPINS; i++) {
+        if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen) return;
+        PAUSE;
+    }
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == seen) futex(word, FUTEX_WAIT_PRIVATE, seen);
+}
+
+static void team_wait(void *memory) {
+    struct team *t = memory;
+    const int32_t round = __atomic_load_n(&t->round, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&t->arrived, 1, __ATOMIC_ACQ_REL) == t->threads) {
+        __atomic_store_n(&t->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&t->round, round + 1, __ATOMIC_RELEASE);
+        futex(&t->round, FUTEX_WAKE_PRIVATE, 0x7fffffff);
+    } else {
+        await(&t->round, round);
+    }
+}
+
+NEO_API size_t neo_team_bytes(void) { return sizeof(struct team); }
+NEO_API void neo_team_start(void *memory, int32_t threads) { ((struct team *)memory)->threads = threads; }
+NEO_API void neo_team_work(void *memory, int32_t thread) {
+    struct team *t = memory;
+    for (int32_t seen = 0;;) {
+        await(&t->job, seen);
+        seen = __atomic_load_n(&t->job, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) return;
+        neo_run(t->inputs, t->outputs, t->weights, t->scratch, thread, t->threads, team_wait, t);
+    }
+}
+NEO_API void neo_team_run(void *memory, const void *const *inputs, void *const *outputs, const void *weights, void *scratch) {
+    struct team *t = memory;
+    t->inputs = inputs, t->outputs = outputs, t->weights = weights, t->scratch = scratch;
+    if (t->threads > 1) {
+        __atomic_add_fetch(&t->job, 1, __ATOMIC_ACQ_REL);
+        futex(&t->job, FUTEX_WAKE_PRIVATE, 0x7fffffff);
+    }
+    neo_run(inputs, outputs, weights, scratch, 0, t->threads, team_wait, t);
+}
+NEO_API void neo_team_stop(void *memory) {
+    struct team *t = memory;
+    __atomic_store_n(&t->stop, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&t->job, 1, __ATOMIC_ACQ_REL);
+    futex(&t->job, FUTEX_WAKE_PRIVATE, 0x7fffffff);
+}
+#else
+NEO_API size_t neo_team_bytes(void) { return 0; }
+NEO_API void neo_team_start(void *memory, int32_t threads) { (void)memory, (void)threads; }
+NEO_API void neo_team_work(void *memory, int32_t thread) { (void)memory, (void)thread; }
+NEO_API void neo_team_run(void *memory, const void *const *inputs, void *const *outputs, const void *weights, void *scratch) {
+    (void)memory;
+    neo_run(inputs, outputs, weights, scratch, 0, 1, 0, 0);
+}
+NEO_API void neo_team_stop(void *memory) { (void)memory; }
+#endif

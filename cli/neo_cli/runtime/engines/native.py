@@ -1,0 +1,95 @@
+"""Runs a library of the native compiler: its weights mapped, its threads kept together and asleep when idle."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ALIGN = 64
+_WAIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class Engine:
+    """One loaded library; `run` may be called from several threads, one after the other."""
+
+    def __init__(self, folder: Path, record: dict[str, Any], threads: int | None) -> None:
+        settings = record["settings"]
+        self.library = _open(folder / settings["library"])
+        self.inputs, self.outputs = record["inputs"], record["outputs"]
+        self._file = (folder / settings["weights"]).open("rb")
+        size = self.library.neo_weights_bytes()
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+        start = np.frombuffer(self._map, np.uint8).ctypes.data if self._map is not None else 0
+        self._weights = start + settings["weights_offset"]
+        self._lock = threading.Lock()
+        self._team = _Team(self.library, max(1, threads or 1))
+        self._scratch = _aligned(self.library.neo_scratch_bytes(self._team.threads))
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        feeds = [np.ascontiguousarray(inputs[t["name"]]) for t in self.inputs]
+        found = [np.empty(t["shape"], t["dtype"]) for t in self.outputs]
+        with self._lock:
+            self._team.run(_pointers(feeds), _pointers(found), self._weights, self._scratch.ctypes.data)
+        return {t["name"]: array for t, array in zip(self.outputs, found)}
+
+    def close(self) -> None:
+        self._team.close()
+        self._file.close()
+
+
+class _Team:
+    """The library's own team where it has one (Linux), else one thread."""
+
+    def __init__(self, library: ctypes.CDLL, threads: int) -> None:
+        self.library = library
+        size = library.neo_team_bytes()
+        self.threads = threads if size else 1
+        self._memory = _aligned(max(size, ALIGN), zero=True)
+        self._address = self._memory.ctypes.data
+        library.neo_team_start(self._address, self.threads)
+        self._workers = [
+            threading.Thread(target=library.neo_team_work, args=(self._address, index), daemon=True)
+            for index in range(1, self.threads)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    def run(self, inputs: Any, outputs: Any, weights: int, scratch: int) -> None:
+        self.library.neo_team_run(self._address, inputs, outputs, weights, scratch)
+
+    def close(self) -> None:
+        self.library.neo_team_stop(self._address)
+        for worker in self._workers:
+            worker.join()
+        self._workers = []
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path.resolve()))
+    for name in ("neo_scratch_bytes", "neo_weights_bytes", "neo_team_bytes"):
+        getattr(library, name).restype = ctypes.c_size_t
+    address, number = ctypes.c_void_p, ctypes.c_int32
+    library.neo_scratch_bytes.argtypes = [number]
+    library.neo_team_start.argtypes = library.neo_team_work.argtypes = [address, number]
+    library.neo_team_stop.argtypes = [address]
+    library.neo_team_run.argtypes = [address] * 5
+    for name in ("neo_team_start", "neo_team_work", "neo_team_run", "neo_team_stop", "neo_run"):
+        getattr(library, name).restype = None
+    library.neo_run.argtypes = [address] * 4 + [number, number, address, address]
+    return library
+
+
+def _pointers(arrays: list[np.ndarray]) -> Any:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*(a.ctypes.data for a in arrays))
+
+
+def _aligned(size: int, zero: bool = False) -> np.ndarray:
+    """Bytes that begin at a multiple of 64."""
+    raw = (np.zeros if zero else np.empty)(size + ALIGN, np.uint8)
+    start = -raw.ctypes.data % ALIGN
+    return raw[start : start + size]
