@@ -29,7 +29,7 @@ from neo_cli.report.contest import Decision, hold
 from neo_cli.report.write import versions, write
 from neo_cli.runtime import cpu
 from neo_cli.runtime.model import thread_count
-from neo_cli.targets.devices import Target, target_of
+from neo_cli.targets.devices import Target, absent, target_of
 from neo_cli.targets.options import parse_options
 
 
@@ -98,9 +98,7 @@ def _job(request: Mapping[str, Any], archive: Path, work: Path, log: Log, enviro
     output = request["OutputConfig"]
     target = target_of(output)
     if target is None:
-        raise TargetUnavailable(
-            f"There is no record of the target {output.get('TargetDevice') or output.get('TargetPlatform')}."
-        )
+        raise TargetUnavailable(absent(output))
     if target.refuse and not target.backends:
         raise TargetUnavailable(target.refuse)
     try:

@@ -73,3 +73,19 @@ def target_of(output_config: Mapping[str, Any]) -> Target | None:
     """The target an OutputConfig asks for, or None when there is no such record."""
     name = output_config.get("TargetDevice") or platform_name(output_config.get("TargetPlatform") or {})
     return targets().get(name)
+
+
+UNDOCUMENTED_ACCELERATOR = "NNA"  # in the API's enum, with no text and no row in any table
+
+
+def documented(platform: Mapping[str, str]) -> bool:
+    """Whether the developer guide's table has this Os/Arch/Accelerator cell, or the API alone names its accelerator."""
+    return platform_name(platform) in targets() or platform.get("Accelerator") == UNDOCUMENTED_ACCELERATOR
+
+
+def absent(output_config: Mapping[str, Any]) -> str:
+    """Why there is no target of this OutputConfig, in one sentence."""
+    platform = output_config.get("TargetPlatform") or {}
+    if platform.get("Accelerator") == UNDOCUMENTED_ACCELERATOR:
+        return "The NNA accelerator has no public compiler and no documentation, so nothing can be compiled for it."
+    return f"There is no record of the target {output_config.get('TargetDevice') or platform_name(platform)}."

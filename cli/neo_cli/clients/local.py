@@ -1,0 +1,49 @@
+"""The engine on this machine: requests are answered in this process, work goes on in runners."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from neo_cli.api import shapes
+from neo_cli.base.errors import ParamValidation
+from neo_cli.clients.base import Surroundings, region
+from neo_cli.jobs import launch, places
+from neo_cli.jobs.opened import open_store
+from neo_cli.jobs.service import Service
+
+
+class LocalClient:
+    """`call(operation, params)` against the job store; every call also reaps and starts runners as needed."""
+
+    def __init__(self, context: Surroundings, now: Callable[[], float] = time.time, cwd: str | None = None) -> None:
+        self._environ: Mapping[str, str] = context.environ
+        self._region = region(context).value
+        self._now, self._cwd = now, cwd
+
+    def call(self, operation: str, params: Mapping[str, Any], *, trust_model: bool = False) -> dict[str, Any]:
+        """Answer one request. ParamValidation for what botocore would not send, ServiceErrors for refusals."""
+        faults = shapes.client_faults(operation, params)
+        if faults:
+            raise ParamValidation("Parameter validation failed:\n" + "\n".join(faults))
+        request = self._placed(shapes.to_wire(operation, params))
+        launch.slots(self._environ)  # a wrong setting is told before anything is written
+        store = open_store(self._environ)
+        try:
+            service = Service(store, self._now, self._region, self._environ)
+            answer = service.call(operation, request, trust_model)
+            launch.look(store, self._environ, self._now())
+        finally:
+            store.close()
+        return answer
+
+    def _placed(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The request with its local places absolute: the runner works elsewhere."""
+        cwd, home = self._cwd or os.getcwd(), self._environ.get("HOME", "")
+        for member, key in (("InputConfig", "S3Uri"), ("OutputConfig", "S3OutputLocation")):
+            part = params.get(member)
+            if isinstance(part, dict) and isinstance(part.get(key), str) and part[key]:
+                params[member] = {**part, key: places.absolute(part[key], cwd, home)}
+        return params

@@ -1,0 +1,123 @@
+"""Whether a runner still lives, and what becomes of jobs whose runner does not or whose time is over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from neo_cli.jobs.job import FAILED, INPROGRESS, LOSSES, STARTING, STOPPED, STOPPING, Job, Runner
+from neo_cli.jobs.stores.base import Store
+
+STOPPED_STATES = "Tt"  # of /proc/<pid>/stat: stopped by a signal or a debugger
+
+
+def boot() -> str:
+    """This boot's identity: process numbers of another one mean nothing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def identity(pid: int | None = None) -> Runner:
+    """The identity of a process of this machine; `start` is 0 when it is gone."""
+    number = os.getpid() if pid is None else pid
+    found = _stat(number)
+    return Runner(socket.gethostname(), boot(), number, found[1] if found else 0)
+
+
+def state(runner: Runner) -> str | None:
+    """The process state letter of a runner of this machine; None when it is gone, a zombie, or a stranger."""
+    if runner.host != socket.gethostname() or runner.boot != boot():
+        return None
+    found = _stat(runner.pid)
+    if found is None or found[1] != runner.start or found[0] == "Z":
+        return None
+    return found[0]
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rsplit(")", 1)[1].split()
+    return fields[0], int(fields[19])
+
+
+def tend(store: Store, now: float) -> int:
+    """Reap lost attempts and jobs that waited too long; the number of jobs that wait afterwards."""
+    for job in store.under_way():
+        if _lost(job, now):
+            recover(store, job, now)
+    waiting = 0
+    for job in store.waiting():
+        deadline = job.pending_deadline
+        if deadline is not None and now >= deadline:
+            reason = "ClientError: TimeOut: The job waited longer than its StoppingCondition allows (MaxPendingTimeInSeconds, MaxWaitTimeInSeconds)."
+            store.move(job.name, STARTING, FAILED, job.attempt, now, "waited too long", reason=reason, ended=now)
+        else:
+            waiting += 1
+    return waiting
+
+
+def _lost(job: Job, now: float) -> bool:
+    """Dead, or stopped for longer than its lease. A live runner keeps its job even when the clock jumped."""
+    if job.runner is None:
+        return True
+    if job.runner.host != socket.gethostname():  # another machine's: the lease is all there is to go by
+        return job.lease is None or now > job.lease
+    letter = state(job.runner)
+    return letter is None or (letter in STOPPED_STATES and job.lease is not None and now > job.lease)
+
+
+def recover(store: Store, job: Job, now: float) -> None:
+    """What a lost attempt comes to: STOPPED when that was asked for, FAILED when its time or its tries are over,
+    else STARTING again. What the attempt left running is ended first."""
+    end_leftovers(job)
+    losses = int(job.extra.get("losses", 0)) + 1
+    extra = {**job.extra, "losses": losses}
+    deadline = job.run_deadline
+    if job.status == STOPPING:
+        store.move(job.name, STOPPING, STOPPED, job.attempt, now, "its worker was lost while it stopped", ended=now)
+    elif deadline is not None and now >= deadline:
+        reason = (
+            f"ClientError: TimeOut: The job did not complete within {job.max_runtime} seconds (MaxRuntimeInSeconds)."
+        )
+        store.move(job.name, INPROGRESS, FAILED, job.attempt, now, "time is over", reason=reason, ended=now)
+    elif losses >= LOSSES:
+        reason = f"InternalServerError: The worker of the job was lost {losses} times."
+        store.move(
+            job.name, INPROGRESS, FAILED, job.attempt, now, "lost too often", reason=reason, ended=now, extra=extra
+        )
+    else:
+        store.move(
+            job.name,
+            INPROGRESS,
+            STARTING,
+            job.attempt,
+            now,
+            "its worker was lost",
+            extra=extra,
+            lease=None,
+            runner=None,
+        )
+
+
+def end_leftovers(job: Job) -> None:
+    """Kill the lost runner when it is merely stopped, and the compiler it started, if they are still those processes."""
+    if job.runner is not None and state(job.runner) is not None:
+        _kill(job.runner.pid)
+    child = job.extra.get("child")
+    if child and state(Runner(**child)) is not None:
+        _kill(child["pid"])
+
+
+def _kill(pid: int) -> None:
+    for send in (lambda: os.killpg(pid, signal.SIGKILL), lambda: os.kill(pid, signal.SIGKILL)):
+        try:
+            send()
+        except (ProcessLookupError, PermissionError):
+            continue

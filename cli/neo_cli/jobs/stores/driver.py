@@ -1,0 +1,93 @@
+"""SQLite, by the standard library where it is new enough, else by apsw: one thin Connection, one family of errors.
+
+SQLite before 3.51.3 may damage a database in WAL mode when two connections write and checkpoint at once; apsw brings
+its own, newer SQLite.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from neo_cli.jobs.stores.base import StoreError
+
+FIXED = (3, 51, 3)
+BUSY_SECONDS = 10.0
+
+
+class Connection:
+    """An open database: `run` one statement, `write` a transaction that holds the write lock from its first line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fresh = sqlite3.sqlite_version_info < FIXED
+        with self._told():
+            if self._fresh:
+                import apsw
+
+                self._raw: Any = apsw.Connection(str(path))
+                self._raw.set_busy_timeout(int(BUSY_SECONDS * 1000))
+            else:
+                self._raw = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self.run("PRAGMA journal_mode=WAL")
+            self.run("PRAGMA synchronous=FULL")
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute one statement and return its rows."""
+        with self._told():
+            return list(self._raw.execute(statement, tuple(values)))
+
+    def script(self, text: str) -> None:
+        """Execute several statements."""
+        for statement in filter(str.strip, text.split(";")):
+            self.run(statement)
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE ... COMMIT; an error inside rolls back, where SQLite has not done so itself."""
+        self.run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.run("COMMIT")
+        except BaseException:
+            if self._in_transaction():
+                self.run("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def _in_transaction(self) -> bool:
+        return bool(self._raw.in_transaction)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+        if self._fresh:
+            import apsw
+
+            errors = (apsw.Error,)
+        try:
+            yield
+        except errors as error:
+            text = str(error).lower()
+            for mark, sentence in REASONS.items():
+                if mark in text:
+                    raise StoreError(sentence.format(path=self.path)) from error
+            raise StoreError(f"The job store {self.path} cannot be used: {error}.") from error
+
+
+REASONS = {
+    "not a database": "The job store {path} is not a database; move it away and neo-cli will start a new one.",
+    "malformed": "The job store {path} is damaged; move it away and neo-cli will start a new one.",
+    "full": "The disk is full: the job store {path} cannot be written.",
+    "readonly": "The job store {path} cannot be written: it is read-only.",
+    "read-only": "The job store {path} cannot be written: it is read-only.",
+    "unable to open": "The job store {path} cannot be opened.",
+    "cantopen": "The job store {path} cannot be opened.",
+    "locked": "The job store {path} is busy: another process has held it for more than 10 seconds.",
+    "busy": "The job store {path} is busy: another process has held it for more than 10 seconds.",
+}
