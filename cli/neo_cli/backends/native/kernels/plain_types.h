@@ -73,7 +73,7 @@ PM_BIG pm_u8 pm_f_float4_e2m1fn(float x)
 {
     float a = pm_absf(x);
     int c = (a > 0.25f) + (a >= 0.75f) + (a > 1.25f) + (a >= 1.75f) + (a > 2.5f) + (a >= 3.5f) + (a > 5.0f);
-    return (pm_u8)(x != x ? 7 : c | (int)((pm_bits_f(x) >> 28) & 8u)); /* no NaN: the largest value */
+    return (pm_u8)(x != x ? 8 : c | (int)((pm_bits_f(x) >> 28) & 8u)); /* it has no NaN: minus zero */
 }
 
 /* ---- float to integer: truncated; what does not fit becomes the smallest number, as cvttss2si has it ---- */
@@ -115,6 +115,14 @@ PM_FN pm_i64 pm_powi(pm_i64 b, pm_i64 e) /* negative exponents truncate */
 {
     if (e < 0) return b == 1 ? 1 : (b == -1 ? (e & 1 ? -1 : 1) : 0);
     return (pm_i64)pm_powu((pm_u64)b, (pm_u64)e);
+}
+PM_BIG pm_i64 pm_powid(pm_i64 b, double e) { return e == pm_trunc(e) ? pm_powi(b, pm_d2l(e)) : pm_d2l(pm_pow((double)b, e)); }
+PM_FN pm_i32 pm_quantise(float v, pm_i32 zero, pm_i32 low, pm_i32 high) /* round to even, saturate; NaN is `low` */
+{
+    float r = pm_rintf(v) + (float)zero;
+    r = r > (float)low ? r : (float)low;
+    r = r < (float)high ? r : (float)high;
+    return (pm_i32)r;
 }
 PM_BIG double pm_fmod(double x, double y) /* exact, by shifting */
 {

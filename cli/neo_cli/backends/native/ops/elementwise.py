@@ -17,8 +17,8 @@ def pointwise(node: Node, ctx: Context) -> str:
     ctx.include("plain_types.h")
     out = node.outputs[0]
     rule = EXPRESSIONS[node.domain, node.op]
-    if node.op == "PRelu":  # slopes broadcast to the input one way, which numpy's rule covers
-        pass
+    if node.op == "Dropout" and len(node.inputs) > 2 and uniform(node.inputs[2]) not in (None, False):
+        raise ctx.refuse(node, "training mode needs random numbers")
     reads: list[tuple[int, Value]] = []
     operands: list[Operand | None] = []
     for i, value in enumerate(node.inputs):

@@ -289,7 +289,7 @@ def _pow(node: Node, a: Operand, b: Operand) -> str:
             return f"({types.compute(a.dtype)})pm_pow((double){a.name}, (double){b.name})"
         return f"pm_powf({a.name}, (float){b.name})"
     if types.is_float(b.dtype):
-        return types.convert(f"pm_pow((double){a.name}, (double){b.name})", "float64", a.dtype)
+        return f"({types.compute(a.dtype)})pm_powid({a.name}, {b.name})"
     power = "pm_powu" if types.is_unsigned(b.dtype) else "pm_powi"
     return f"({types.compute(a.dtype)}){power}({a.name}, {b.name})"
 
@@ -348,8 +348,11 @@ def _shift(node: Node, a: Operand, b: Operand) -> str:
     kind = types.compute(a.dtype)
     width = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int64": 64, "uint64": 64}.get(a.dtype, 32)
     wide = "pm_u64" if width == 64 else "pm_u32"
-    sign = "<<" if text(node, "direction") == "LEFT" else ">>"
-    return f"(({wide}){b.name} < {width} ? ({kind})({f'({wide})' if sign == '<<' else ''}{a.name} {sign} {b.name}) : 0)"
+    inside = f"({wide}){b.name} < {width}"
+    if text(node, "direction") == "LEFT":
+        return f"({inside} ? ({kind})(({wide}){a.name} << {b.name}) : 0)"
+    beyond = "0" if types.is_unsigned(a.dtype) else f"({a.name} < 0 ? -1 : 0)"
+    return f"({kind})({inside} ? {a.name} >> {b.name} : {beyond})"
 
 
 @expression("Where")

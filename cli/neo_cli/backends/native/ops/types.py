@@ -48,6 +48,10 @@ def load(dtype: str, pointer: str, index: str) -> str:
         return f"{HALVES[dtype][0]}(((const pm_half *){pointer})[{index}])"
     if dtype in SMALL_FLOATS:
         return f"pm_{dtype}_f(((const pm_byte *){pointer})[{index}])"
+    if dtype in NIBBLES:  # the upper bits of the byte mean nothing
+        low, high = NIBBLES[dtype]
+        value = f"{pointer}[{index}] & {high - low}"
+        return f"(({value}) ^ {high + 1}) - {high + 1}" if low else f"({value})"
     return f"{pointer}[{index}]"
 
 
