@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -132,12 +131,11 @@ def _choose(model: Model, request: Mapping[str, Any], job: _Job) -> Decision:
     """The candidate to pack; the one remembered for this model and CPU, when it still builds and passes."""
     runnable = cpu.runs(job.target.os, job.target.arch, job.target.features)
     names = candidates.names(job.target, job.options)
-    with job.archive.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b()).hexdigest()
-    asked = {part: request[part] for part in ("InputConfig", "OutputConfig")}
-    for part, place in (("InputConfig", "S3Uri"), ("OutputConfig", "S3OutputLocation")):
-        asked[part] = {k: v for k, v in asked[part].items() if k != place}
-    key = choices.key(digest, job.target.name, asked, thread_count(None), versions())
+    places = ("S3Uri", "S3OutputLocation")
+    asked = {
+        part: {k: v for k, v in request[part].items() if k not in places} for part in ("InputConfig", "OutputConfig")
+    }
+    key = choices.key(choices.digest_of(job.work / "input"), job.target.name, asked, thread_count(None), versions())
     earlier = choices.recall(job.cache, key)
     if earlier and earlier["backend"] in names:
         job.log(f"back end {earlier['backend']} won for this model on this CPU before; the others are not tried again")

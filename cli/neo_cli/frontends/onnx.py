@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +24,19 @@ LFS = b"version https://git-lfs"
 def load(source: Source, shapes: Shapes | None) -> Model:
     """The Model of the archive's one .onnx file; InputError in Neo's words where it cannot be had."""
     path = _file(source.root)
+    try:
+        return _model(path, source, shapes)
+    except onnx.shape_inference.InferenceError as error:
+        raise InputError(
+            f"Framework cannot load ONNX model. {_WRONG} The graph contradicts itself: {_short(error)}"
+        ) from error
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError) as error:
+        # what protobuf's and onnx's own readers raise for values that no exporter writes
+        text = f"{path.name} holds values that are no ONNX: {type(error).__name__}: {_short(error)}"
+        raise InputError(f"Framework cannot load ONNX model. {_WRONG} {text}") from error
+
+
+def _model(path: Path, source: Source, shapes: Shapes | None) -> Model:
     graph = _read(path)
     admit(graph, path, source.root)
     source.log(
@@ -40,19 +54,21 @@ def load(source: Source, shapes: Shapes | None) -> Model:
     try:
         proto.infer(graph, strict=True)
     except onnx.shape_inference.InferenceError as error:
-        source.log(f"strict shape inference: {error}")
+        source.log(f"strict shape inference: {_short(error)}")
         proto.infer(graph)
     inputs, outputs = proto.tensors(graph.graph.input), proto.tensors(graph.graph.output)
     source = replace(source, path=path, inputs=inputs)
-    oracle = _Oracle(path, [t.name for t in outputs])
-    return Model(graph, inputs, outputs, source, oracle, derived, _samples(source.root))
+    return Model(
+        graph, inputs, outputs, source, _Oracle(path, [t.name for t in outputs]), derived, _samples(source.root)
+    )
 
 
 class _Oracle:
     """Runs the untouched file with ONNX Runtime, its optimisations off; the session starts with the first run."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
-        self.path, self.names, self.session = path, names, None
+        self.path, self.names = path, names
+        self.session: Any = None
 
     def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
         import onnxruntime
@@ -117,7 +133,9 @@ def _read(path: Path) -> onnx.ModelProto:
 def _plain(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Functions of the model inlined, initialisers no longer listed as inputs, nodes named, opset in one spelling."""
     if graph.functions:
-        graph = onnx.inliner.inline_local_functions(graph)
+        from onnx import inliner
+
+        graph = inliner.inline_local_functions(graph)
     weights = {t.name for t in graph.graph.initializer} | {t.values.name for t in graph.graph.sparse_initializer}
     kept = [v for v in graph.graph.input if v.name not in weights]
     del graph.graph.input[:]

@@ -173,7 +173,9 @@ def _range(graph: onnx.GraphProto, tensor: Tensor) -> tuple[float, float] | None
     sizes = {t.name: tuple(t.dims) for t in graph.initializer} | {
         v.name: proto.dims(v) for v in (*graph.value_info, *graph.input)
     }
-    reached, low, high = {tensor.name}, None, None
+    reached = {tensor.name}
+    low: float | None = None
+    high: float | None = None
     for node in graph.node:
         used = reached & set(node.input)
         if not used:

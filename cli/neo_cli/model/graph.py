@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, shape_inference
 OPSET = 18
 ML_OPSET = 3
 IR_VERSION = 9
+PROTOBUF_LIMIT = 2**31  # a larger model cannot be serialised in one piece, which the checker does
 SMALL = 4096  # constants up to this many bytes are given to shape inference by value
 
 
@@ -106,8 +107,13 @@ class GraphBuilder:
         return value in self._types
 
     def make(self) -> onnx.ModelProto:
-        """The finished, checked model."""
-        onnx.checker.check_model(self.model) if self.model.ByteSize() < 2**31 else None
+        """The finished model, checked, without weights that no node reads."""
+        graph = self.model.graph
+        read = {v for node in graph.node for v in node.input} | {o.name for o in graph.output}
+        for index in reversed([i for i, tensor in enumerate(graph.initializer) if tensor.name not in read]):
+            del graph.initializer[index]
+        if self.model.ByteSize() < PROTOBUF_LIMIT:
+            onnx.checker.check_model(self.model)
         return self.model
 
     def _fresh(self, stem: str) -> str:

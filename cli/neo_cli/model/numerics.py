@@ -22,7 +22,7 @@ def taps(x: np.ndarray, kernel: Sequence[int], stride: Sequence[int], dilate: Se
     """For each position in the kernel: (the position, the inputs that all outputs see there)."""
     sizes = [(s - d * (k - 1) - 1) // t + 1 for s, k, t, d in zip(x.shape[2:], kernel, stride, dilate)]
     for at in itertools.product(*(range(k) for k in kernel)):
-        cut = tuple(slice(a * d, a * d + (n - 1) * t + 1, t) for a, n, t, d in zip(at, sizes, stride, dilate))
+        cut: tuple[Any, ...] = tuple(slice(a * d, a * d + (n - 1) * t + 1, t) for a, n, t, d in zip(at, sizes, stride, dilate))
         yield at, x[(slice(None), slice(None), *cut)]
 
 

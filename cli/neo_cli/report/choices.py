@@ -11,9 +11,19 @@ from typing import Any
 from neo_cli.runtime import cpu
 
 
-def key(archive_digest: str, target: str, request: Mapping[str, Any], threads: int, versions: Mapping[str, str]) -> str:
+def digest_of(folder: Path) -> str:
+    """A hash of the files below `folder` and their names; times and owners do not count."""
+    whole = hashlib.blake2b()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as stream:
+            part = hashlib.file_digest(stream, lambda: hashlib.blake2b()).hexdigest()
+        whole.update(f"{path.relative_to(folder).as_posix()}\0{part}\n".encode())
+    return whole.hexdigest()
+
+
+def key(model_digest: str, target: str, request: Mapping[str, Any], threads: int, versions: Mapping[str, str]) -> str:
     """A name for "this model, these options, this CPU, these compilers"."""
-    facts = [archive_digest, target, request, threads, versions, cpu.name(), sorted(cpu.features() or ())]
+    facts = [model_digest, target, request, threads, versions, cpu.name(), sorted(cpu.features() or ())]
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

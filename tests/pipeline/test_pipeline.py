@@ -1,0 +1,191 @@
+"""A whole job in one process: what it leaves, what it refuses, and that a wrong model never completes."""
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from compiling import archive, compile_here, one_node, request
+from models.builders import BUILDERS
+from neo_cli.backends import BACKENDS
+from neo_cli.backends import onnxruntime as ort_backend
+from neo_cli.base.errors import AccuracyError, CompileError, InputError, JobError, TargetUnavailable
+from neo_cli.model.build import Build
+from neo_cli.pipeline import compile_job
+from neo_cli.runtime import load
+from neo_cli.targets import devices
+
+FORCED = '{"backend": "onnxruntime"}'
+MLP = BUILDERS["mlp"](True)
+
+
+def test_a_job_leaves_an_artifact_a_report_and_its_facts(tmp_path: Path) -> None:
+    log: list[str] = []
+    made = compile_here(MLP, tmp_path, target="ml_c5", options=FORCED, log=log)
+    assert (made.artifact.name, made.report.name) == ("net-ml_c5.tar.gz", "net-ml_c5.report.json")
+    assert sorted(p.name for p in made.artifact.parent.iterdir()) == [made.report.name, made.artifact.name]
+    assert made.digest == hashlib.blake2b(made.artifact.read_bytes()).hexdigest()
+    assert (made.target, made.derived, made.verified) == ("ml_c5", '{"x":[1,32]}', "ran")
+    assert [line for line in log if line.startswith("stage: ")] == [
+        "stage: load", "stage: optimize", "stage: check: answers of the source", "stage: compile", "stage: pack", "stage: done",
+    ]  # fmt: skip
+    report = json.loads(made.report.read_text())
+    assert (report["chosen"], report["verified"], report["digest"]) == ("onnxruntime", "ran", made.digest)
+    packed = report["candidates"][0]
+    assert packed["outcome"] == "packed"
+    assert packed["accuracy"]["gate"] == {"error": 1e-3, "cosine": None, "agreement": 0.99, "overridden": False}
+    figures = packed["accuracy"]["outputs"]["probabilities"]
+    assert {"uniform", "normal"} <= set(figures)
+    assert figures["normal"]["error"] < 1e-4 and figures["normal"]["cosine"] > 0.9999 and figures["normal"]["top1"] == 1
+    assert set(report["stage_seconds"]) == {"load", "optimize", "check: answers of the source", "compile", "pack"}
+    assert report["host"]["cores"] == len(os.sched_getaffinity(0)) and report["versions"]["onnx"] == onnx.__version__
+
+
+def corrupting(model, target, options, work) -> Build:  # type: ignore[no-untyped-def]
+    """ONNX Runtime's build with one weight of the last layer changed."""
+    made = ort_backend.compile(model, target, options, work)
+    path = made.files["compiled.onnx"]
+    graph = onnx.load(path)
+    tensor = max(graph.graph.initializer, key=lambda t: len(t.dims))
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[5] += 3.0
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    path.write_bytes(graph.SerializeToString())
+    return replace(made, files={"compiled.onnx": path})
+
+
+def test_one_corrupted_weight_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, "onnxruntime", f"{__name__}:corrupting")
+    monkeypatch.setattr("neo_cli.backends.candidates.resolve", lambda _: corrupting)
+    with pytest.raises(AccuracyError) as caught:
+        compile_here(MLP, tmp_path, options=FORCED)
+    assert caught.value.reason.startswith(
+        "ClientError: AccuracyError: The compiled model is off: output 'probabilities' on "
+    )
+    assert "max|Δ|/max|ref| is " in caught.value.reason and "the gate is 0.001" in caught.value.reason
+    assert not (tmp_path / "work" / "output").exists()
+
+
+def test_the_same_job_makes_the_same_bytes(tmp_path: Path) -> None:
+    one, two = (compile_here(BUILDERS["yolo"](True), tmp_path / n, options=FORCED) for n in "ab")
+    assert one.artifact.read_bytes() == two.artifact.read_bytes()
+    other = compile_here(MLP, tmp_path / "c", options=FORCED, environ={"SOURCE_DATE_EPOCH": "1700000000"})
+    with load(other.artifact) as model:
+        assert json.loads((model.folder / "compiled.meta").read_text())["Compilation"] == {"CreatedTime": 1700000000}
+
+
+@pytest.mark.slow
+def test_candidates_compete_and_the_choice_is_remembered(tmp_path: Path) -> None:
+    made = compile_here(MLP, tmp_path, target="ml_c5")
+    report = json.loads(made.report.read_text())
+    timed = {c["backend"]: c["seconds_a_run"]["median"] for c in report["candidates"] if "seconds_a_run" in c}
+    assert {"onnxruntime", "openvino"} <= set(timed)
+    assert timed[report["chosen"]] <= 1.05 * min(timed.values())
+    log: list[str] = []
+    (tmp_path / "work").rename(tmp_path / "before")
+    again = compile_here(MLP, tmp_path, target="ml_c5", log=log)
+    assert again.artifact.read_bytes() == (tmp_path / "before" / "output" / "net-ml_c5.tar.gz").read_bytes()
+    assert f"back end {report['chosen']} won for this model on this CPU before; the others are not tried again" in log
+    assert len(json.loads(again.report.read_text())["candidates"]) == 1
+
+
+def test_every_stage_is_saved_where_asked(tmp_path: Path) -> None:
+    compile_here(MLP, tmp_path, options=FORCED, environ={"NEO_SAVE_TEMPS": str(tmp_path / "temps")})
+    assert sorted(p.name for p in (tmp_path / "temps").iterdir()) == ["1-load.onnx", "2-slim.onnx", "3-shapes.onnx"]
+    onnx.checker.check_model(onnx.load(tmp_path / "temps" / "3-shapes.onnx"))
+
+
+def test_samples_of_the_archive_are_used(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.ones((4, 32), np.float32))
+    made = compile_here(MLP, tmp_path / "job", options=FORCED, extra={"samples.npz": (tmp_path / "s.npz").read_bytes()})
+    report = json.loads(made.report.read_text())
+    assert {f"sample {i}" for i in range(4)} <= set(report["candidates"][0]["accuracy"]["outputs"]["probabilities"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "words"),
+    [
+        (
+            {"config": '{"y":[1,32]}'},
+            InputError,
+            "ClientError: InputConfiguration: DataInputConfig names the input 'y'",
+        ),
+        ({"config": "{'x':[1,33]}"}, InputError, "the model fixes it to 32"),
+        (
+            {"options": '{"backend": "coreml"}'},
+            CompileError,
+            "The back end 'coreml' makes no code for LINUX_X86_64; back ends for it: ",
+        ),
+        (
+            {"options": '{"backend": "openvino", "gate": 2}'},
+            InputError,
+            "'gate': expected a number above 0 and at most 1",
+        ),
+        (
+            {"target": "ml_inf1"},
+            TargetUnavailable,
+            "ClientError: TargetUnavailable: ml_inf1 needs AWS's neuron-cc compiler",
+        ),
+        ({"target": "ml_eia2"}, TargetUnavailable, "ClientError: TargetUnavailable: "),
+    ],
+)
+def test_requests_that_cannot_be_served_say_why(
+    asked: dict[str, str], kind: type[JobError], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(kind) as caught:
+        compile_here(MLP, tmp_path, **asked)
+    assert words in caught.value.reason
+    assert not (tmp_path / "work" / "output").exists()
+
+
+def test_models_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    cases = {
+        "No .onnx file found for ONNX model.": {"net.txt": b"x"},
+        "Exactly one .onnx file is allowed": {"a.onnx": b"x", "b.onnx": b"x"},
+        "is a Git LFS pointer": {"a.onnx": b"version https://git-lfs.github.com/spec/v1\n"},
+        "is no complete protobuf": {"a.onnx": MLP.SerializeToString()[:-100]},
+    }
+    for number, (words, files) in enumerate(cases.items()):
+        packed = archive(tmp_path / f"{number}.tar.gz", files)
+        with pytest.raises(InputError) as caught:
+            compile_job(request(), packed, tmp_path / f"work{number}", [].append)
+        assert caught.value.reason.startswith("ClientError: InputConfiguration: ") and words in caught.value.reason
+
+
+def test_a_shape_that_the_graph_cannot_take_is_the_users_fault(tmp_path: Path) -> None:
+    graph = one_node("MatMul", {"x": (["n", "k"],)}, {"y": (["n", 3],)}, {"w": np.ones((4, 3), np.float32)})
+    with pytest.raises(InputError):
+        compile_here(graph, tmp_path, config='{"x":[1,5]}', options=FORCED)
+
+
+def test_a_target_that_cannot_run_here_is_compiled_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = replace(devices.targets()["LINUX_X86_64"], features=("sse2", "warp_drive"))
+    monkeypatch.setattr("neo_cli.pipeline.target_of", lambda _: wide)
+    made = compile_here(MLP, tmp_path, options=FORCED)
+    assert made.verified == "compiled only"
+    assert json.loads(made.report.read_text())["candidates"][0].get("accuracy") is None
+
+
+def test_a_quantised_model_is_judged_as_int8(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    names = {"s": np.array(0.02, np.float32), "z": np.array(0, np.int8)}
+    g = one_node("QuantizeLinear", {"x": ([1, 64],)}, {"q": ([1, 64],)}, names)
+    weights = {
+        "w": random.integers(-127, 127, (64, 32)).astype(np.int8),
+        "ws": np.array(0.01, np.float32),
+        "wz": np.array(0, np.int8),
+    }
+    g.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in weights.items())
+    g.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]))
+    g.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["v"]))
+    g.graph.node.append(onnx.helper.make_node("MatMul", ["d", "v"], ["y"]))
+    del g.graph.output[:]
+    g.graph.output.append(onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 32]))
+    made = compile_here(g, tmp_path, options=FORCED)
+    assert json.loads(made.report.read_text())["candidates"][0]["accuracy"]["gate"]["cosine"] == 0.99
