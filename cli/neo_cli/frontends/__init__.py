@@ -11,3 +11,7 @@ FRONTENDS = {
     "DARKNET": "neo_cli.frontends.darknet:load",
     "SKLEARN": "neo_cli.frontends.sklearn:load",
 }
+
+# Formats whose files may hold code that runs when they are loaded: pickles, TorchScript, graphs with file operations.
+# Their jobs get no shared cache, and no trust outside a sandbox unless the user gives it (--trust-model).
+CODE_CARRYING = frozenset({"TENSORFLOW", "KERAS", "PYTORCH", "XGBOOST", "SKLEARN"})

@@ -34,6 +34,8 @@ SYSTEM = (
     "/etc/ld.so.cache",
     "/etc/alternatives",
     "/etc/ssl/openssl.cnf",
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
 )
 
 

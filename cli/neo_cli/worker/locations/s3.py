@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.base.errors import InputError, InternalError
+from neo_cli.worker.locations.base import Fetched
 
 PART = 16 * 2**20
 CHUNK = 2**20
@@ -23,16 +24,6 @@ TRIES = 3  # of a download that breaks off or whose object changed under it
 ATTEMPTS = 5  # of each request, with botocore's back-off
 CONFIGURED = ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled")
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired")
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A downloaded object: where it lies, how large it is, and which version it was."""
-
-    path: Path
-    size: int
-    version: str | None
-    etag: str
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -124,7 +115,7 @@ def fetch(uri: str, into: Path, limit: int) -> Fetched:
             version = head.get("VersionId") if head.get("VersionId") != "null" else None
             pin: dict[str, Any] = {"VersionId": version} if version else {"IfMatch": head["ETag"]}
             if _download(service, bucket, key, pin, head["ContentLength"], into, last):
-                return Fetched(into, head["ContentLength"], version, head["ETag"])
+                return Fetched(into, head["ContentLength"], version)
     raise InternalError(f"{uri} changed again and again while it was read.")
 
 
@@ -238,3 +229,16 @@ def holds(uri: str, metadata: Mapping[str, str]) -> bool:
     except (ClientError, BotoCoreError):
         return False
     return all(found.get(name) == value for name, value in metadata.items())
+
+
+class S3Location:
+    """s3:// URIs."""
+
+    def fetch(self, uri: str, into: Path, limit: int) -> Fetched:
+        return fetch(uri, into, limit)
+
+    def prepare(self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None) -> Prepared:
+        return prepare(uri, file, metadata, kms)
+
+    def holds(self, uri: str, metadata: Mapping[str, str]) -> bool:
+        return holds(uri, metadata)

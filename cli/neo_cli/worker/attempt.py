@@ -1,0 +1,193 @@
+"""One attempt at one job: fetch, compile in a watched child, publish, and write the verdict under the fence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neo_cli.base.errors import CompileError, InternalError, JobError
+from neo_cli.base.paths import home
+from neo_cli.jobs.job import FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, Job
+from neo_cli.jobs.places import path_of
+from neo_cli.jobs.stores.base import Store
+from neo_cli.worker import publish, tree
+from neo_cli.worker.compiler import GRACE, Compiler
+from neo_cli.worker.journal import Journal, path
+from neo_cli.worker.locations.base import location_of
+
+LEASE, HEARTBEAT, LOOK = 30.0, 5.0, 0.25  # seconds: of a lease, between renewals, between looks at child and job
+ARCHIVE_LIMIT = 16 * 2**30
+
+
+class Fenced(Exception):
+    """The job is not this attempt's any more: write nothing, leave nothing."""
+
+
+class StopAsked(Exception):
+    """The job is STOPPING."""
+
+
+class TimeOver(Exception):
+    """MaxRuntimeInSeconds, or MaxWaitTimeInSeconds, has passed."""
+
+
+@dataclass
+class Attempt:
+    """Works on `job`. `clock` is monotonic and measures run time; `now` is wall time for the record."""
+
+    job: Job
+    store: Store
+    environ: Mapping[str, str]
+    now: Callable[[], float] = lambda: round(time.time(), 3)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    interrupted: Callable[[], bool] = lambda: False
+    _began: float = field(default=0.0, init=False)
+    _renewed: float = field(default=0.0, init=False)
+
+    def run(self) -> None:
+        """Take the job to its end, or give it back when this runner was told to end."""
+        job = self.job
+        self._began = self._renewed = self.clock()
+        folder = home("state", self.environ) / "work" / f"{job.name}-{job.attempt}"
+        journal = Journal(path(self.environ, job.name), job.name, job.attempt, self.now)
+        journal.line(f"attempt {job.attempt} begins")
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, mode=0o700)
+            if not publish.finish_earlier(job, self.store, self.environ, self.now()):
+                self._work(folder, journal)
+        except Fenced:
+            journal.line("the job is another attempt's now; nothing is written", "WARNING")
+        except StopAsked:
+            self._close(STOPPING, STOPPED, journal, "stopped")
+        except TimeOver:
+            self._fail(TimedOut(f"The job did not complete within {self._limit():.0f} seconds."), journal)
+        except JobError as error:
+            self._fail(error, journal)
+        except InterruptedError:
+            self.store.move(
+                job.name,
+                INPROGRESS,
+                STARTING,
+                job.attempt,
+                self.now(),
+                "its runner was told to end",
+                lease=None,
+                runner=None,
+            )
+        except OSError as error:
+            self._fail(InternalError(f"The worker cannot work: {error}."), journal)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            journal.close()
+
+    def _work(self, folder: Path, journal: Journal) -> None:
+        request = self.job.request
+        if "InputConfig" not in request:
+            raise CompileError("A ModelPackageVersionArn is looked up at an AWS endpoint; none is configured.")
+        uri = request["InputConfig"]["S3Uri"]
+        archive = (
+            Path(path_of(uri)).name or "model.tar.gz"
+            if uri.startswith("file://")
+            else uri.rsplit("/", 1)[-1] or "model.tar.gz"
+        )
+        journal.line(f"stage: fetch: {uri}")
+        location, there = location_of(uri, self.environ)
+        fetched = location.fetch(there, folder / archive, ARCHIVE_LIMIT)
+        if fetched.version:
+            self.store.note(self.job.name, self.job.attempt, {"input_version": fetched.version})
+        compiler = Compiler.start(self.job, archive, folder, self.environ, journal)
+        try:
+            self.store.note(self.job.name, self.job.attempt, {"child": compiler.mark()})
+            while compiler.running():
+                self._look()
+                self._watch_memory()
+                self.sleep(LOOK)
+        except BaseException as ending:
+            compiler.end(0.0 if isinstance(ending, Fenced) else GRACE)
+            raise
+        compiler.end(0.5)
+        self._look()
+        result = compiler.result()
+        if "reason" in result:
+            raise Told(result["reason"])
+        journal.line("stage: publish")
+        if not publish.publish(self.job, result, self.store, self.environ, self.now()):
+            self._look()
+            raise Fenced
+        journal.line("COMPLETED")
+
+    def _look(self) -> None:
+        """Renew the lease when it is time; notice a stop, the time-out, the fence, and a runner told to end."""
+        if self.interrupted():
+            raise InterruptedError
+        clock = self.clock()
+        if clock - self._renewed >= HEARTBEAT:
+            status = self.store.renew(self.job.name, self.job.attempt, self.now() + LEASE)
+            self._renewed = clock
+        else:
+            current = self.store.get(self.job.name)
+            mine = current is not None and current.attempt == self.job.attempt
+            status = current.status if current is not None and mine else None
+        if status == STOPPING:
+            raise StopAsked
+        if status != INPROGRESS:
+            raise Fenced
+        if clock - self._began >= self._limit():
+            raise TimeOver
+
+    def _limit(self) -> float:
+        """Seconds of work this attempt may take: what earlier attempts and the wait have used is gone."""
+        job = self.job
+        claimed = job.modified
+        used = claimed - (job.started if job.started is not None else claimed)
+        limit = job.max_runtime - used
+        wait = job.stopping.get("MaxWaitTimeInSeconds")
+        return max(0.0, limit if wait is None else min(limit, job.created + wait - claimed))
+
+    def _watch_memory(self) -> None:
+        limit = memory_limit(self.environ)
+        if limit and tree.memory(os.getpid()) > limit:
+            raise InternalError(f"The compiler ran out of memory: it may use {limit} bytes (NEO_JOB_MEMORY).")
+
+    def _fail(self, error: JobError, journal: Journal) -> None:
+        journal.line(error.reason, "ERROR")
+        now = self.now()
+        changes = {"reason": error.reason, "ended": now}
+        if not self.store.move(self.job.name, INPROGRESS, FAILED, self.job.attempt, now, "failed", **changes):
+            self._close(STOPPING, STOPPED, journal, "stopped while it failed")
+
+    def _close(self, source: str, target: str, journal: Journal, detail: str) -> None:
+        now = self.now()
+        with contextlib.suppress(ValueError):
+            if self.store.move(self.job.name, source, target, self.job.attempt, now, detail, ended=now):
+                journal.line(target)
+
+
+class TimedOut(JobError):
+    """The job took longer than its StoppingCondition allows."""
+
+    prefix = "ClientError: TimeOut: "
+
+
+class Told(JobError):
+    """A failure whose whole reason came from the compiler child."""
+
+    prefix = ""
+
+
+def memory_limit(environ: Mapping[str, str]) -> int:
+    """Bytes a job's processes may hold together: NEO_JOB_MEMORY ("6G"), else four fifths of the machine's memory."""
+    text = environ.get("NEO_JOB_MEMORY", "").strip().upper()
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    if text and text[:-1].isdigit() and text[-1] in units:
+        return int(text[:-1]) * units[text[-1]]
+    if text.isdigit():
+        return int(text)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 4 // 5

@@ -1,0 +1,64 @@
+"""The runner's life: take the next waiting job while a slot is free, work on it, end when none waits."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+from neo_cli.jobs import launch, life
+from neo_cli.jobs.opened import open_store
+from neo_cli.jobs.stores.base import Store
+from neo_cli.worker import tree
+from neo_cli.worker.attempt import LEASE, Attempt
+
+
+class Interruption:
+    """Remembers TERM and INT: the attempt is given back, no other is taken."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+        for number in (signal.SIGHUP, signal.SIGPIPE):  # a closed terminal or pipe is nothing to a runner
+            signal.signal(number, signal.SIG_IGN)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+def run(
+    environ: Mapping[str, str], interrupted: Callable[[], bool], *, stay: bool = False, slots: int | None = None
+) -> int:
+    """Work until nothing waits (or until told to end, with `stay`); the number of attempts made."""
+    tree.adopt_orphans()
+    store, attempts = open_store(environ), 0
+    me = life.identity()
+    try:
+        while not interrupted():
+            now = round(time.time(), 3)
+            life.tend(store, now)
+            job = store.claim(me, now, now + LEASE, slots or launch.slots(environ))
+            if job is None:
+                if not stay:
+                    break
+                time.sleep(0.5)
+                continue
+            Attempt(job, store, environ, interrupted=interrupted).run()
+            attempts += 1
+            _fill(store, environ)
+    finally:
+        store.close()
+    return attempts
+
+
+def _fill(store: Store, environ: Mapping[str, str]) -> None:
+    """With more than one slot free, this runner alone is not enough: start another for what waits beyond one job."""
+    if len(store.waiting()) > 1 and len(store.under_way()) + 1 < launch.slots(environ):
+        launch.start(environ)
