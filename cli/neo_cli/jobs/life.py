@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
-import socket
 from pathlib import Path
 
 from neo_cli.jobs.job import FAILED, INPROGRESS, LOSSES, STARTING, STOPPED, STOPPING, Job, Runner
@@ -25,12 +25,12 @@ def identity(pid: int | None = None) -> Runner:
     """The identity of a process of this machine; `start` is 0 when it is gone."""
     number = os.getpid() if pid is None else pid
     found = _stat(number)
-    return Runner(socket.gethostname(), boot(), number, found[1] if found else 0)
+    return Runner(platform.node(), boot(), number, found[1] if found else 0)
 
 
 def state(runner: Runner) -> str | None:
     """The process state letter of a runner of this machine; None when it is gone, a zombie, or a stranger."""
-    if runner.host != socket.gethostname() or runner.boot != boot():
+    if runner.host != platform.node() or runner.boot != boot():
         return None
     found = _stat(runner.pid)
     if found is None or found[1] != runner.start or found[0] == "Z":
@@ -67,7 +67,7 @@ def _lost(job: Job, now: float) -> bool:
     """Dead, or stopped for longer than its lease. A live runner keeps its job even when the clock jumped."""
     if job.runner is None:
         return True
-    if job.runner.host != socket.gethostname():  # another machine's: the lease is all there is to go by
+    if job.runner.host != platform.node():  # another machine's: the lease is all there is to go by
         return job.lease is None or now > job.lease
     letter = state(job.runner)
     return letter is None or (letter in STOPPED_STATES and job.lease is not None and now > job.lease)

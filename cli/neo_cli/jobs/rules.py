@@ -12,8 +12,6 @@ from typing import Any
 from neo_cli.api import shapes
 from neo_cli.base.errors import ValidationException
 from neo_cli.jobs import places
-from neo_cli.targets.devices import documented, target_of
-from neo_cli.targets.options import parse_options
 
 Request = Mapping[str, Any]
 TAG_LIMIT = 50
@@ -53,6 +51,9 @@ def _exclusions(params: Request, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _target(params: Request, environ: Mapping[str, str]) -> Iterator[str]:
+    from neo_cli.targets.devices import documented, target_of  # a describe needs no table of targets
+    from neo_cli.targets.options import parse_options
+
     output = params["OutputConfig"]
     if ("TargetDevice" in output) == ("TargetPlatform" in output):
         return

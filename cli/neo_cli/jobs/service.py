@@ -10,8 +10,6 @@ from neo_cli.base.errors import ResourceInUse, ResourceLimitExceeded, ResourceNo
 from neo_cli.jobs import rules, tokens
 from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, TERMINAL, Job
 from neo_cli.jobs.stores.base import SORTS, Query, Store
-from neo_cli.targets.devices import target_of
-from neo_cli.targets.images import inference_image
 
 Params = Mapping[str, Any]
 ACCOUNT = "000000000000"
@@ -130,6 +128,9 @@ class Service:
         return f"arn:aws:sagemaker:{self.region or 'local'}:{ACCOUNT}:compilation-job/{name}"
 
     def _image(self, params: Params) -> str | None:
+        from neo_cli.targets.devices import target_of  # a describe needs no table of targets
+        from neo_cli.targets.images import inference_image
+
         config, target = params.get("InputConfig"), target_of(params["OutputConfig"])
         if config is None or target is None:
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from neo_cli.api import shapes
 from neo_cli.entry.options import whole
-from neo_cli.entry.values import BadValue, files, shorthand
+from neo_cli.entry.values import BadValue, files
 
 if TYPE_CHECKING:
     from neo_cli.entry.context import Context
@@ -65,6 +65,8 @@ def _member(shape: Shape) -> Shape:
 
 
 def _shorthand(flag: str, shape: Shape, text: Any, context: Context) -> Any:
+    from neo_cli.entry.values import shorthand  # its expressions take 9 ms to compile
+
     def load(value: str) -> Any:
         found = files.read(value, context.environ)
         return value if found is files.MISSING else found
