@@ -76,17 +76,20 @@ class GraphBuilder:
         return self.nodes(kind, *inputs, names=[name or self._fresh(kind.lower())], domain=domain, **attributes)[0]
 
     def nodes(self, kind: str, *inputs: str, names: Sequence[str], domain: str = "", **attributes: Any) -> list[str]:
-        """Add a node with one output for each of `names`."""
+        """Add a node with one output for each of `names`. Raises ValueError where the inputs' types do not fit."""
         node = helper.make_node(kind, list(inputs), list(names), name=f"{kind}_{names[0]}", domain=domain, **attributes)
         schema = onnx.defs.get_schema(kind, ML_OPSET if domain else OPSET, domain)
         used = [v for v in inputs if v]
-        found = shape_inference.infer_node_outputs(
-            schema,
-            node,
-            {v: self._types[v] for v in used},
-            {v: self._small[v] for v in used if v in self._small},
-            opset_imports=list(self.model.opset_import),
-        )
+        try:
+            found = shape_inference.infer_node_outputs(
+                schema,
+                node,
+                {v: self._types[v] for v in used},
+                {v: self._small[v] for v in used if v in self._small},
+                opset_imports=list(self.model.opset_import),
+            )
+        except shape_inference.InferenceError as error:
+            raise ValueError(f"{kind}: {str(error).removeprefix('[ShapeInferenceError] ')}") from error
         self._types.update(found)
         self.model.graph.node.append(node)
         return list(names)

@@ -22,7 +22,9 @@ def taps(x: np.ndarray, kernel: Sequence[int], stride: Sequence[int], dilate: Se
     """For each position in the kernel: (the position, the inputs that all outputs see there)."""
     sizes = [(s - d * (k - 1) - 1) // t + 1 for s, k, t, d in zip(x.shape[2:], kernel, stride, dilate)]
     for at in itertools.product(*(range(k) for k in kernel)):
-        cut: tuple[Any, ...] = tuple(slice(a * d, a * d + (n - 1) * t + 1, t) for a, n, t, d in zip(at, sizes, stride, dilate))
+        cut: tuple[Any, ...] = tuple(
+            slice(a * d, a * d + (n - 1) * t + 1, t) for a, n, t, d in zip(at, sizes, stride, dilate)
+        )
         yield at, x[(slice(None), slice(None), *cut)]
 
 
@@ -65,10 +67,12 @@ def deconvolve(
     for at in itertools.product(*(range(k) for k in kernel)):
         tap = grouped[(slice(None), slice(None), slice(None), *at)].transpose(0, 2, 1) @ flat
         spans = zip(at, x.shape[2:], stride, dilate)
-        cut: tuple[Any, ...] = tuple(slice(a * d, a * d + (s - 1) * t + 1, t) for a, s, t, d in spans)
-        y[(slice(None), slice(None), *cut)] += tap.reshape(n, out, *x.shape[2:])
-    keep: tuple[Any, ...] = tuple(slice(before, size - after) for (before, after), size in zip(pads, full))
-    return y[(slice(None), slice(None), *keep)]
+        cut = [slice(a * d, a * d + (s - 1) * t + 1, t) for a, s, t, d in spans]
+        place: Any = (slice(None), slice(None), *cut)
+        y[place] += tap.reshape(n, out, *x.shape[2:])
+    keep = [slice(before, size - after) for (before, after), size in zip(pads, full)]
+    inner: Any = (slice(None), slice(None), *keep)
+    return y[inner]
 
 
 def pool(
