@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +93,9 @@ class Pages:
 
 def encode(token: dict[str, Any]) -> str:
     """A resume token: the JSON of `token` in base64, byte for byte as botocore writes it."""
+    import json
+    from base64 import b64encode
+
     return b64encode(json.dumps(token).encode()).decode()
 
 
@@ -104,11 +104,14 @@ def decode(token: str, key: str) -> tuple[str | None, int]:
 
     What is not a resume token is the service's own; "token___3" and "None___3" are botocore's form of before 2016.
     """
+    import json
+    from base64 import b64decode
+
     try:
         found = json.loads(b64decode(token.encode()).decode())
         skip = found.pop(CUT, 0)
         return found.get(key), int(skip)
-    except (ValueError, TypeError, AttributeError, binascii.Error):
+    except (ValueError, TypeError, AttributeError):
         pass
     head, mark, tail = token.rpartition("___")
     if mark and "___" not in head:
