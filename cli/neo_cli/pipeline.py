@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from neo_cli.backends import candidates
-from neo_cli.base.errors import InputError, TargetUnavailable, ValidationException
+from neo_cli.base.errors import InputError, JobError, TargetUnavailable, ValidationException
 from neo_cli.base.paths import home
 from neo_cli.base.table import lookup
 from neo_cli.frontends import FRONTENDS
@@ -23,8 +23,8 @@ from neo_cli.packaging.pack import pack
 from neo_cli.packaging.unpack import unpack
 from neo_cli.passes import optimize
 from neo_cli.report import choices
-from neo_cli.report.check import cases
-from neo_cli.report.contest import Decision, hold
+from neo_cli.report.check import Case, cases, check, typical
+from neo_cli.report.contest import Decision, Entry, hold
 from neo_cli.report.write import versions, write
 from neo_cli.runtime import cpu
 from neo_cli.runtime.model import thread_count
@@ -149,7 +149,27 @@ def _choose(model: Model, request: Mapping[str, Any], job: _Job) -> Decision:
         fault = choices.remember(job.cache, key, {"backend": decision.chosen.backend})
         if fault:
             job.log(f"the choice is not remembered: {fault}")
+    _accelerated(decision.chosen, model, feeds, job)
     return decision
+
+
+def _accelerated(chosen: Entry, model: Model, feeds: list[Case], job: _Job) -> None:
+    """Put the first GPU part that compiles, and passes where it can be run, beside the chosen CPU part."""
+    if chosen.build is None:
+        return
+    for part in candidates.accelerators(model, job.target, job.options, job.work / "build", job.log):
+        verified = "compiled only"
+        if part.emulate is not None:
+            try:
+                check(part.emulate, model, [typical(feeds)], part.precision, job.options.get("gate"))
+                verified = "emulated"
+            except (JobError, RuntimeError, OSError) as error:
+                job.log(f"accelerator {part.backend}: {error}")
+                continue
+        job.log(f"accelerator {part.backend}: beside the CPU part, {verified} {part.emulator}".rstrip())
+        chosen.build = replace(chosen.build, accelerator=replace(part, verified=verified))
+        chosen.folder = lay_out(chosen.build, model, job.target, job.created, job.work / "layout" / "accelerated")
+        return
 
 
 def _layouts(model: Model, job: _Job) -> Callable[[Build], Path]:
@@ -187,6 +207,7 @@ def _publish(decision: Decision, model: Model, job: _Job) -> Result:
             "derived": model.derived,
             "verified": decision.verified,
             "chosen": chosen.backend,
+            "accelerator": chosen.record().get("accelerator"),
             "candidates": [entry.record() for entry in decision.entries],
             "passes": job.passes,
             "stage_seconds": job.seconds,

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from compiling import archive, compile_here, one_node, request
 from models.builders import BUILDERS
-from neo_cli.backends import BACKENDS
+from neo_cli.backends import BACKENDS, candidates
 from neo_cli.backends import onnxruntime as ort_backend
 from neo_cli.base.errors import AccuracyError, CompileError, InputError, JobError, TargetUnavailable
 from neo_cli.model.build import Build
@@ -189,3 +189,33 @@ def test_a_quantised_model_is_judged_as_int8(tmp_path: Path) -> None:
     g.graph.output.append(onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 32]))
     made = compile_here(g, tmp_path, options=FORCED)
     assert json.loads(made.report.read_text())["candidates"][0]["accuracy"]["gate"]["cosine"] == 0.99
+
+
+def gpu_part(model, target, options, work) -> Build:  # type: ignore[no-untyped-def]
+    """A stand-in for code of a GPU: the same model under another file name, run by an "emulator"."""
+    made = ort_backend.compile(model, target, options, work)
+    return Build(
+        "onnxruntime", "onnxruntime", {"accelerated.onnx": made.files["compiled.onnx"]}, {"file": "accelerated.onnx"},
+        emulate=model.oracle, emulator="the source",
+    )  # fmt: skip
+
+
+def test_a_gpu_part_lies_beside_the_cpu_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = replace(devices.targets()["LINUX_X86_64"], accelerate=("missing", "made"))
+    monkeypatch.setattr("neo_cli.pipeline.target_of", lambda _: gpu)
+    monkeypatch.setattr(
+        "neo_cli.backends.candidates.ACCELERATORS",
+        {"missing": "neo_cli.backends.none:x", "made": f"{__name__}:gpu_part"},
+    )
+    real = candidates.resolve
+    monkeypatch.setattr(candidates, "resolve", lambda place: gpu_part if place.endswith("gpu_part") else real(place))
+    log: list[str] = []
+    made = compile_here(MLP, tmp_path, options=FORCED, log=log)
+    assert any(line.startswith("accelerator missing: The back end missing is not installed here") for line in log)
+    x = np.ones((1, 32), np.float32)
+    with load(made.artifact) as cpu_part, load(made.artifact, accelerate=True) as other:
+        assert (cpu_part.folder / "accelerated.onnx").is_file() and (cpu_part.folder / "compiled.onnx").is_file()
+        np.testing.assert_allclose(
+            cpu_part.run({"x": x})["probabilities"], other.run({"x": x})["probabilities"], rtol=1e-5
+        )
+    assert json.loads(made.report.read_text())["accelerator"]["verified"] == "emulated"

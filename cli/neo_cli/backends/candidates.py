@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neo_cli.backends import BACKENDS
+from neo_cli.backends import ACCELERATORS, BACKENDS
 from neo_cli.base.errors import CompileError, InternalError, JobError
 from neo_cli.base.table import resolve
 from neo_cli.model.build import Build
@@ -46,7 +46,7 @@ def attempts(
         folder.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         try:
-            build, error = _compile(name, model, target, options, folder), None
+            build, error = _compile(BACKENDS[name], name, model, target, options, folder), None
         except JobError as refused:
             build, error = None, refused
         attempt = Attempt(name, time.monotonic() - start, build, error)
@@ -55,9 +55,20 @@ def attempts(
         yield attempt
 
 
-def _compile(name: str, model: Model, target: Target, options: Mapping[str, Any], folder: Path) -> Build:
+def accelerators(model: Model, target: Target, options: Mapping[str, Any], work: Path, log: Log) -> Iterator[Build]:
+    """The GPU parts that can be had for `target`, best first; what cannot is said in the log."""
+    for name in target.accelerate:
+        folder = work / f"{name}-accelerator"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield _compile(ACCELERATORS[name], name, model, target, options, folder)
+        except JobError as refused:
+            log(f"accelerator {name}: {refused.message}")
+
+
+def _compile(place: str, name: str, model: Model, target: Target, options: Mapping[str, Any], folder: Path) -> Build:
     try:
-        compile = resolve(BACKENDS[name])
+        compile = resolve(place)
         build: Build = compile(model, target, options, folder)
     except ImportError as error:
         raise CompileError(f"The back end {name} is not installed here: {error}.") from error

@@ -28,3 +28,5 @@ class Build:
     # None when there is no such means here; `emulator` says what it is ("qemu-aarch64", "interpreted ML program").
     emulate: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     emulator: str = ""
+    accelerator: Build | None = None  # the GPU part that lies beside this CPU part in the artifact
+    verified: str = ""  # of an accelerator: "emulated" or "compiled only"

@@ -20,7 +20,10 @@ META = "compiled.meta"
 def lay_out(build: Build, model: Model, target: Target, created: int, folder: Path) -> Path:
     """`folder` with everything the artifact will hold; nothing in it depends on when or where it was made."""
     folder.mkdir(parents=True)
-    for name, file in build.files.items():
+    parts = [build.files, build.accelerator.files if build.accelerator else {}]
+    for name, file in (pair for files in parts for pair in files.items()):
+        if (folder / name).exists():
+            raise InternalError(f"The CPU part and the accelerator part both want a root file called '{name}'.")
         if "/" in name or name in (META, archive.MANIFEST) or name.startswith("."):
             raise InternalError(f"The back end {build.backend} wants a root file called '{name}'.")
         shutil.copyfile(file, folder / name)
@@ -50,7 +53,11 @@ def _meta(model: Model, target: Target, created: int) -> Mapping[str, Any]:
 
 def _record(build: Build, model: Model, target: Target) -> Mapping[str, Any]:
     """meta/artifact.json: what the runtime must know."""
+    part = build.accelerator
+    told = ("engine", "backend", "precision", "verified")
+    beside = {"accelerator": {**{k: getattr(part, k) for k in told}, "settings": dict(part.settings)}} if part else {}
     return {
+        **beside,
         "format": archive.FORMAT,
         "engine": build.engine,
         "backend": build.backend,

@@ -40,7 +40,10 @@ class Entry:
     def record(self) -> dict[str, Any]:
         """Its lines in the report."""
         build = self.build
-        made = {"precision": build.precision, "notes": list(build.notes)} if build else {}
+        made: dict[str, Any] = {"precision": build.precision, "notes": list(build.notes)} if build else {}
+        part = build.accelerator if build else None
+        if part:
+            made["accelerator"] = {"backend": part.backend, "verified": part.verified, "notes": list(part.notes)}
         timing = asdict(self.timing) if self.timing else None
         told = {
             "backend": self.backend,

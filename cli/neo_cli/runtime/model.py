@@ -44,17 +44,17 @@ class Model:
         self.close()
 
 
-def open_model(path: str | Path, threads: int | None = None, *, verify: bool = True) -> Model:
-    """Unpack when needed, verify, check the machine, start the engine. `verify=False` trusts the files as they are."""
+def open_model(path: str | Path, threads: int | None = None, *, accelerate: bool = False) -> Model:
+    """Unpack when needed, verify, check the machine, start the engine; `accelerate` starts the GPU part's."""
     path = Path(path)
     if path.is_dir():
-        return _start(path, threads, verify)
+        return _start(path, threads, accelerate)
     if not path.is_file():
         raise ArtifactError(f"There is no compiled model at {path}.")
     folder = Path(tempfile.mkdtemp(prefix="neo-model-"))
     try:
         archive.unpack(path, folder)
-        model = _start(folder, threads, verify)
+        model = _start(folder, threads, accelerate)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -74,10 +74,13 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
-def _start(folder: Path, threads: int | None, verify: bool) -> Model:
-    if verify:
-        archive.verify(folder)
+def _start(folder: Path, threads: int | None, accelerate: bool) -> Model:
+    archive.verify(folder)
     record = archive.read_record(folder)
+    if accelerate:
+        if "accelerator" not in record:
+            raise ArtifactError("The artifact has no accelerator part; load it without `accelerate`.")
+        record = {**record, **record["accelerator"]}
     if record["engine"] not in ENGINES:
         raise ArtifactError(f"The artifact needs the engine '{record['engine']}'; known are {', '.join(ENGINES)}.")
     count = thread_count(threads)
