@@ -13,11 +13,12 @@ from pathlib import Path
 from neo_cli.base.errors import CompileError, InternalError, JobError
 from neo_cli.base.paths import home
 from neo_cli.jobs.job import FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, Job
+from neo_cli.jobs.logs import log_path
 from neo_cli.jobs.places import path_of
 from neo_cli.jobs.stores.base import Store
 from neo_cli.worker import publish, tree
 from neo_cli.worker.compiler import GRACE, Compiler
-from neo_cli.worker.journal import Journal, path
+from neo_cli.worker.journal import Journal
 from neo_cli.worker.locations.base import location_of
 
 LEASE, HEARTBEAT, LOOK = 30.0, 5.0, 0.25  # seconds: of a lease, between renewals, between looks at child and job
@@ -55,7 +56,7 @@ class Attempt:
         job = self.job
         self._began = self._renewed = self.clock()
         folder = home("state", self.environ) / "work" / f"{job.name}-{job.attempt}"
-        journal = Journal(path(self.environ, job.name), job.name, job.attempt, self.now)
+        journal = Journal(log_path(self.environ, job.name), job.name, job.attempt, self.now)
         journal.line(f"attempt {job.attempt} begins")
         try:
             shutil.rmtree(folder, ignore_errors=True)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-
-from neo_cli.base.paths import home
 
 CAP = 64 * 2**20  # bytes of one job's log
 LINE = 8192  # characters of one line; the rest is dropped and said to be
 PREFIX = "stage: "
-
-
-def path(environ: Mapping[str, str], name: str) -> Path:
-    """Where the log of job `name` lies; it stays when the job is deleted."""
-    return home("state", environ) / "logs" / f"{name}.jsonl"
 
 
 class Journal:
