@@ -7,8 +7,8 @@ import re
 
 def kebab(name: str) -> str:
     """`S3OutputLocation` → `s3-output-location`, as botocore's xform_name with "-" spells the names of our model."""
-    name = re.sub(r"([a-z0-9])([A-Z][a-z])", r"\1-\2", re.sub(r"(?<=[a-z])(?=[A-Z]{2,})", "-", name))
-    return re.sub(r"([a-z])([A-Z0-9])(?=[A-Z])", r"\1-\2", name).lower()
+    name = re.sub(r"([^-])([A-Z][a-z]+)", r"\1-\2", name)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1-\2", name).lower()
 
 
 def camel(name: str) -> str:

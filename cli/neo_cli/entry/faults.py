@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from neo_cli.base.errors import ConfigurationError, ExitCode, NeoError, ParamValidation, ServiceError
 from neo_cli.entry.options import ERROR_FORMATS
-from neo_cli.entry.scan import Misuse, UnknownOptions
+from neo_cli.entry.scan import Misuse, UnknownOptions, did_you_mean
 
 if TYPE_CHECKING:
     from neo_cli.entry.context import Context
@@ -115,5 +115,17 @@ def _structured(details: dict[str, Any], wanted: str, context: Context) -> None:
 
 def _hint(fault: NeoError) -> str:
     """Ours: a further line, set off from AWS's text, that says what was probably meant."""
-    hint = getattr(fault, "hint", "")
+    hint = getattr(fault, "hint", "") or _close_value(fault)
     return f"\n{hint}\n" if hint else ""
+
+
+def _close_value(fault: NeoError) -> str:
+    """For a refused device, framework or other enum value: the known one it is close to."""
+    import re
+
+    found = re.search(r"Value '([^']*)' at '[\w.]+' failed to satisfy constraint: [\w ]+: \[([^\]]+)\]", fault.message)
+    if not isinstance(fault, ServiceError) or found is None:
+        return ""
+    value, known = found[1], found[2].split(", ")
+    same = [name for name in known if name.lower().replace("-", "_") == value.lower().replace("-", "_")]
+    return f"Did you mean {same[0]}?" if same else did_you_mean([value], known)
