@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.backends.native import build as builder
-from neo_cli.backends.native import importer, verify
+from neo_cli.backends.native import fusion, importer, layout, verify
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
 from neo_cli.model.build import Build
@@ -38,6 +38,10 @@ def lower(
     """The model as C with its plan; every stage's result is verified. `keep` leaves each tensor readable afterwards."""
     graph = verify.graph(importer.load(model), "import")
     stages.keep("1-import.txt", graph.text())
+    graph = verify.graph(fusion.fuse(graph), "fusion")
+    stages.keep("2-fusion.txt", graph.text())
+    graph = verify.graph(layout.lay_out(graph, cpu), "layout")
+    stages.keep("3-layout.txt", graph.text())
     program = emit(graph, cpu, target.features, keep)
     verify.program(program, "emit")
     stages.keep("4-memory.txt", program.plan.text())

@@ -43,6 +43,7 @@ def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) ->
         [
             f"/* {graph.name}: {len(graph.nodes)} steps, compiled by neo-cli for {cpu.name}. */",
             f"#define VL {cpu.lanes}",
+            *(f"#define {macro}" for macro in sorted({m for context in contexts for m in context.macros})),
             *kernels(("compiled.h", "base.h", *headers)),
             *declared,
             *functions,
@@ -112,18 +113,16 @@ def _comment(node: Node) -> str:
 
 
 def _pointer(program: Program, value: Value, const: str) -> str:
-    if value.const is not None:
-        return f"(const {value.ctype} *)(f->w + {program.weights.place(value.const)})"
-    for values, where in ((program.graph.inputs, "in"), (program.graph.outputs, "out")):
-        if value in values:
-            return f"({const}{value.ctype} *)f->{where}[{values.index(value)}]"
     offset, home = 0, value
     while home.home is not None:
         offset, home = offset + home.offset, home.home
-    if home in program.graph.outputs:
-        base = f"(unsigned char *)f->out[{program.graph.outputs.index(home)}] + {offset}"
-        return f"({const}{value.ctype} *)({base})"
-    return f"({const}{value.ctype} *)(f->a + {program.plan.places[home] + offset})"
+    cast = f"({const}{value.ctype} *)"
+    if home.const is not None:
+        return f"(const {value.ctype} *)(f->w + {program.weights.place(home.const) + offset})"
+    for values, kind, where in ((program.graph.inputs, "const ", "in"), (program.graph.outputs, "", "out")):
+        if home in values:
+            return f"{cast}(({kind}unsigned char *)f->{where}[{values.index(home)}] + {offset})"
+    return f"{cast}(f->a + {program.plan.places[home] + offset})"
 
 
 def _ctype(dtype: str) -> str:

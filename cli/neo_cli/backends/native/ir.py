@@ -16,8 +16,8 @@ import numpy as np
 C_TYPES = {
     "float32": "float",
     "float64": "double",
-    "float16": "_Float16",
-    "bfloat16": "__bf16",
+    "float16": "uint16_t",  # bits: not every target has the type
+    "bfloat16": "uint16_t",
     "int8": "int8_t",
     "int16": "int16_t",
     "int32": "int32_t",
@@ -182,7 +182,10 @@ class Graph:
         for node in reversed(self.nodes):
             if any(v in wanted for v in node.outputs):
                 kept.append(node)
-                wanted.update(v for v in node.inputs if v is not None)
+                for value in node.inputs:
+                    while value is not None:  # a view needs what it looks at
+                        wanted.add(value)
+                        value = value.home
         self.nodes = kept[::-1]
 
     def text(self) -> str:

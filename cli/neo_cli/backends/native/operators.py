@@ -106,6 +106,7 @@ class Context:
     cpu: Cpu
     headers: dict[str, None] = field(default_factory=dict)  # ordered set
     declarations: dict[str, None] = field(default_factory=dict)
+    macros: dict[str, None] = field(default_factory=dict)
     scratches: list[Scratch] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -125,6 +126,10 @@ class Context:
 
     def declare(self, text: str) -> None:
         self.declarations[text] = None
+
+    def define(self, macro: str) -> None:
+        """`#define macro` before all headers: a kernel file leaves out what nobody asks for."""
+        self.macros[macro] = None
 
     def refuse(self, node: Node, why: str) -> OperatorNotImplemented:
         return OperatorNotImplemented(f"The back end native does not do {node.op} so: {why} (node '{node.name}').")

@@ -14,6 +14,8 @@ def _order(graph: Graph) -> Iterator[str]:
     known = set(graph.inputs)
     for node in graph.nodes:
         for value in node.inputs:
+            while value is not None and value not in known and value.home is not None:
+                value = value.home  # a view is there when what it looks at is
             if value is not None and value.const is None and value not in known:
                 yield f"{node.name} reads {value.name} before it is made"
         for value in node.outputs:
@@ -31,7 +33,7 @@ def _types(graph: Graph) -> Iterator[str]:
             yield f"{value.name} has the unknown type {value.dtype}"
         if any(size < 0 for size in value.shape):
             yield f"{value.name} has the shape {value.shape}"
-        if value.const is not None and value.const.shape != value.shape:
+        if value.const is not None and not value.layout.block and value.const.shape != value.shape:
             yield f"the constant {value.name} is {value.const.shape}, declared {value.shape}"
 
 
@@ -49,7 +51,7 @@ def _placed(program: Program) -> Iterator[str]:
     outside = {*graph.inputs, *graph.outputs}
     buffers = {(b.owner, b.start): b for b in plan.buffers}
     for value, (first, last) in lives(graph).items():
-        if value.const is not None or value in outside:
+        if value.const is not None or value in outside or (value.home is not None and value.home.const is not None):
             continue
         if value.home is not None:
             if value.offset + value.bytes > value.home.bytes:

@@ -1,0 +1,29 @@
+"""Fewer, larger steps: convolutions take in what follows them, known patterns become one node each."""
+
+from __future__ import annotations
+
+from neo_cli.backends.native import fuse_conv, fuse_patterns
+from neo_cli.backends.native.ir import Graph
+from neo_cli.backends.native.rewrite import Rewriter
+
+# In order: patterns first, as their parts would else be taken into other nodes.
+RULES = (
+    fuse_patterns.gelu,
+    fuse_patterns.silu,
+    fuse_patterns.layer_norm,
+    fuse_conv.convolutions,
+    fuse_conv.products,
+    fuse_conv.norms,
+    fuse_conv.affine,
+    fuse_patterns.attention,
+    fuse_conv.endings,
+)
+
+
+def fuse(graph: Graph) -> Graph:
+    """The graph with every rule applied wherever it fits."""
+    rewriter = Rewriter(graph)
+    for rule in RULES:
+        rule(rewriter)
+    graph.prune()
+    return graph

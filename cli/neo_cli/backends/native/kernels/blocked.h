@@ -1,0 +1,168 @@
+#include "vector.h"
+/* Blocked images: change of layout, zero borders, elementwise steps, pooling, concatenation. */
+struct image {
+    int images, channels, height, width, block; /* block 0 and 1: one channel after the other */
+    idx image, plane, row, first;               /* floats to the next image, block, row; to the first pixel */
+};
+
+/* Zeros around an image. `blocks` planes of `rows` x `columns` pixels of `block` floats, borders included. */
+NEVER void zero_border(const struct frame *f, float *y, idx planes, int rows, int columns, int block, int top, int left,
+                       int bottom, int right) {
+    SPLIT(planes);
+    const idx row = (idx)columns * block;
+    for (idx p = begin; p < end; p++) {
+        float *plane = y + p * rows * row;
+        for (idx i = 0; i < top * row; i++) plane[i] = 0;
+        for (int r = top; r < rows - bottom; r++) {
+            for (idx i = 0; i < (idx)left * block; i++) plane[r * row + i] = 0;
+            for (idx i = row - (idx)right * block; i < row; i++) plane[r * row + i] = 0;
+        }
+        for (idx i = (rows - bottom) * row; i < rows * row; i++) plane[i] = 0;
+    }
+}
+
+/* Any layout of an image to any other; `cs` and `ct` are floats between a pixel's channels within a block. */
+NEVER void reorder(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y) {
+    const int sb = MAX(1, s->block), tb = MAX(1, t->block), blocks = (t->channels + tb - 1) / tb;
+    SPLIT((idx)t->images * blocks * t->height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
+        float *to = y + t->first + image * t->image + block * t->plane + row * t->row;
+        for (int c = 0; c < tb; c++) {
+            const int channel = block * tb + c;
+            if (channel >= t->channels) {
+                for (int i = 0; i < t->width; i++) to[(idx)i * tb + c] = 0;
+            } else {
+                const float *from = x + s->first + image * s->image + channel / sb * s->plane + row * s->row + channel % sb;
+                for (int i = 0; i < t->width; i++) to[(idx)i * tb + c] = from[(idx)i * sb];
+            }
+        }
+    }
+}
+/* Row-major [pixels][channels] to blocks of channels and back. */
+NEVER void rows_to_blocks(const struct frame *f, const float *x, float *y, idx pixels, int channels) {
+    const int blocks = (channels + VL - 1) / VL;
+    SPLIT(pixels);
+    for (idx p = begin; p < end; p++)
+        for (int b = 0; b < blocks; b++) {
+            float *to = y + (b * pixels + p) * VL;
+            const float *from = x + p * channels + b * VL;
+            if ((b + 1) * VL <= channels) vstore(to, vload(from));
+            else
+                for (int c = 0; c < VL; c++) to[c] = b * VL + c < channels ? from[c] : 0;
+        }
+}
+NEVER void blocks_to_rows(const struct frame *f, const float *x, float *y, idx pixels, int channels) {
+    const int blocks = (channels + VL - 1) / VL;
+    SPLIT(pixels);
+    for (idx p = begin; p < end; p++)
+        for (int b = 0; b < blocks; b++) {
+            const float *from = x + (b * pixels + p) * VL;
+            float *to = y + p * channels + b * VL;
+            if ((b + 1) * VL <= channels) vstore(to, vload(from));
+            else
+                for (int c = 0; b * VL + c < channels; c++) to[c] = from[c];
+        }
+}
+
+/* y = act(x) row by row; with `add`, y = act(x) + add. */
+NEVER void map_rows(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y, int act,
+                    float a, float b) {
+    const int tb = MAX(1, t->block), blocks = (t->channels + tb - 1) / tb;
+    SPLIT((idx)t->images * blocks * t->height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
+        act_run(y + t->first + image * t->image + block * t->plane + row * t->row,
+                x + s->first + image * s->image + block * s->plane + row * s->row, 0, (idx)t->width * tb, act, a, b);
+    }
+}
+
+enum { BINARY_ADD, BINARY_MUL, BINARY_SUB };
+ALWAYS void binary_span(const float *x, idx sx, const float *z, idx sz, float *y, int count, int op) {
+    for (int i = 0; i < count; i++) {
+        const vf a = vload(x + i * sx), b = vload(z + i * sz);
+        vstore(y + (idx)i * VL, op == BINARY_ADD ? a + b : op == BINARY_MUL ? a * b : a - b);
+    }
+}
+/* y = x op z of two images of one shape, or of which one has a single pixel (its pitch is 0). */
+NEVER void binary_rows(const struct frame *f, const struct image *s, const float *x, const struct image *u, const float *z,
+                       const struct image *t, float *y, int op) {
+    const int blocks = (t->channels + VL - 1) / VL;
+    const idx sx = s->width == 1 && t->width > 1 ? 0 : VL, sz = u->width == 1 && t->width > 1 ? 0 : VL;
+    SPLIT((idx)t->images * blocks * t->height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
+        const float *p = x + s->first + (s->images == 1 ? 0 : image) * s->image + block * s->plane + (s->height == 1 ? 0 : row) * s->row;
+        const float *q = z + u->first + (u->images == 1 ? 0 : image) * u->image + block * u->plane + (u->height == 1 ? 0 : row) * u->row;
+        float *o = y + t->first + image * t->image + block * t->plane + row * t->row;
+        if (op == BINARY_ADD) binary_span(p, sx, q, sz, o, t->width, BINARY_ADD);
+        else if (op == BINARY_MUL) binary_span(p, sx, q, sz, o, t->width, BINARY_MUL);
+        else binary_span(p, sx, q, sz, o, t->width, BINARY_SUB);
+    }
+}
+
+struct pool {
+    int kh, kw, sh, sw, dh, dw, top, left;
+    int average; /* 0: largest, 1: average of what lies inside, 2: padding counts */
+};
+NEVER void pool_blocked(const struct frame *f, const struct pool *p, const struct image *s, const float *x,
+                        const struct image *t, float *y) {
+    const int blocks = (t->channels + VL - 1) / VL;
+    SPLIT((idx)t->images * blocks * t->height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
+        const float *in = x + s->first + image * s->image + block * s->plane;
+        float *out = y + t->first + image * t->image + block * t->plane + row * t->row;
+        const int iy = row * p->sh - p->top;
+        int k0 = 0, k1 = p->kh;
+        while (k0 < k1 && iy + k0 * p->dh < 0) k0++;
+        while (k1 > k0 && iy + (k1 - 1) * p->dh >= s->height) k1--;
+        for (int column = 0; column < t->width; column++) {
+            const int ix = column * p->sw - p->left;
+            int l0 = 0, l1 = p->kw;
+            while (l0 < l1 && ix + l0 * p->dw < 0) l0++;
+            while (l1 > l0 && ix + (l1 - 1) * p->dw >= s->width) l1--;
+            vf acc = splat(p->average ? 0.0f : -__builtin_inff());
+            for (int k = k0; k < k1; k++) {
+                const float *from = in + (iy + k * p->dh) * s->row + (idx)ix * VL;
+                if (p->average)
+                    for (int l = l0; l < l1; l++) acc += vload(from + (idx)l * p->dw * VL);
+                else
+                    for (int l = l0; l < l1; l++) acc = vmax(acc, vload(from + (idx)l * p->dw * VL));
+            }
+            if (p->average) acc *= splat(1.0f / (p->average == 1 ? (k1 - k0) * (l1 - l0) : p->kh * p->kw));
+            vstore(out + (idx)column * VL, acc);
+        }
+    }
+}
+NEVER void pool_all(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y, int largest) {
+    const int blocks = (t->channels + VL - 1) / VL;
+    SPLIT((idx)t->images * blocks);
+    for (idx unit = begin; unit < end; unit++) {
+        const float *in = x + s->first + unit / blocks * s->image + unit % blocks * s->plane;
+        vf acc = splat(largest ? -__builtin_inff() : 0.0f), other = acc;
+        for (int r = 0; r < s->height; r++)
+            for (int c = 0; c < s->width; c++) {
+                const vf v = vload(in + r * s->row + (idx)c * VL);
+                if (largest) acc = vmax(acc, v);
+                else if (c & 1) other += v;
+                else acc += v;
+            }
+        if (!largest) acc = (acc + other) * splat(1.0f / ((float)s->height * s->width));
+        vstore(y + t->first + unit / blocks * t->image + unit % blocks * t->plane, acc);
+    }
+}
+
+/* Copy blocks of an image into another's, `shift` blocks further; `up` repeats pixels (nearest neighbour, whole factors). */
+NEVER void copy_blocks(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y, int shift,
+                       int uph, int upw) {
+    const int blocks = (s->channels + VL - 1) / VL, height = s->height * uph;
+    SPLIT((idx)s->images * blocks * height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % height, block = unit / height % blocks, image = unit / height / blocks;
+        const float *from = x + s->first + image * s->image + block * s->plane + row / uph * s->row;
+        float *to = y + t->first + image * t->image + (block + shift) * t->plane + row * t->row;
+        for (int c = 0; c < s->width; c++)
+            for (int u = 0; u < upw; u++) vstore(to + ((idx)c * upw + u) * VL, vload(from + (idx)c * VL));
+    }
+}

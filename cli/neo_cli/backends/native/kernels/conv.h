@@ -1,0 +1,180 @@
+#include "vector.h"
+/* Direct convolution between blocked images, and with it every product with a constant matrix (a 1x1 convolution).
+ *
+ * One micro-kernel: ROWS x COLUMNS pixels times VECTORS vectors of output channels stay in registers. For one block of
+ * input channels and one tap, the `run` weights' inputs lie together, and the pixels PITCH floats apart. Weights lie in
+ * the order in which they are read: [group of output vectors][block][tap][run][VECTORS * VL]. */
+struct conv;
+typedef void (*conv_tile)(const struct conv *c, const float *in, const float *w, const float *bias, const float *add,
+                          float *out, int blocks, int flags, const char *ahead);
+struct conv {
+    idx in_image, in_block, in_row;             /* floats to the next image, block, output row's input row */
+    idx out_image, out_plane, out_row, out_pixel, add_image, add_plane, add_row;
+    int images, height, width, blocks, panel, taps, run, pitch;
+    int vectors, sections;                      /* output vectors of a group; of all */
+    int rows, columns, band;                    /* of a tile; rows of a band, a multiple of `rows` */
+    int act, add_after;
+    float a, b, low, high;
+    const idx *tap;
+    conv_tile tile[2], edge[2];                 /* whole tiles and the last ones of a row (or the last row), by width */
+    int edge_columns;                           /* 0: no narrower tile */
+};
+enum { CONV_FIRST = 1, CONV_LAST = 2 };
+
+ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
+                       int blocks, int flags, const char *ahead, const int ROWS, const int COLUMNS, const int VECTORS,
+                       const int PITCH, const int LANES) {
+    vf acc[ROWS * COLUMNS][VECTORS];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < VECTORS; v++) {
+        if (flags & CONV_FIRST) {
+            const vf start = vload(bias + v * VL);
+#pragma clang loop unroll(full)
+            for (int p = 0; p < ROWS * COLUMNS; p++) acc[p][v] = start;
+        } else {
+#pragma clang loop unroll(full)
+            for (int p = 0; p < ROWS * COLUMNS; p++)
+                acc[p][v] = vload(out + v * c->out_plane + p / COLUMNS * c->out_row + p % COLUMNS * VL);
+        }
+    }
+    const idx in_row = c->in_row, in_block = c->in_block;
+    const int taps = c->taps, run = c->run;
+    const idx *const tap = c->tap;
+    for (int block = 0; block < blocks; block++) {
+        for (int t = 0; t < taps; t++) {
+            const float *x = in + block * in_block + tap[t];
+            if (LANES) { /* four steps of each pixel in one vector, multiplied by its lanes */
+                for (int k = 0; k < run; k += 4) {
+                    v4 xs[ROWS * COLUMNS];
+#pragma clang loop unroll(full)
+                    for (int p = 0; p < ROWS * COLUMNS; p++)
+                        xs[p] = *(const v4 *)(x + k + p / COLUMNS * in_row + p % COLUMNS * PITCH);
+#define LANE(J)                                                                                            \
+    {                                                                                                      \
+        vf weight[VECTORS];                                                                                \
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL); \
+        _Pragma("clang loop unroll(full)") for (int p = 0; p < ROWS * COLUMNS; p++) {                      \
+            const vf s = LANE_OF(xs[p], J);                                                                \
+            _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[p][v] += s * weight[v]; \
+        }                                                                                                  \
+        w += VECTORS * VL;                                                                                 \
+    }
+#if VL == 4
+#define LANE_OF(X, J) __builtin_shufflevector(X, X, J, J, J, J)
+#else
+#define LANE_OF(X, J) splat((X)[J])
+#endif
+                    LANE(0) LANE(1) LANE(2) LANE(3)
+                }
+            } else {
+#pragma clang loop unroll_count(4)
+                for (int k = 0; k < run; k++) {
+                    vf weight[VECTORS];
+#pragma clang loop unroll(full)
+                    for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL);
+#pragma clang loop unroll(full)
+                    for (int p = 0; p < ROWS * COLUMNS; p++) {
+                        const vf s = splat(x[k + p / COLUMNS * in_row + p % COLUMNS * PITCH]);
+#pragma clang loop unroll(full)
+                        for (int v = 0; v < VECTORS; v++) acc[p][v] += s * weight[v];
+                    }
+                    w += VECTORS * VL;
+                    if ((k & 1) == 0) __builtin_prefetch(ahead, 0, 2);
+                    if ((k & 1) == 0) ahead += 64;
+                }
+            }
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int v = 0; v < VECTORS; v++) {
+        float *y = out + v * c->out_plane;
+        if (flags & CONV_LAST) {
+            if (add) {
+                const float *s = add + v * c->add_plane;
+#pragma clang loop unroll(full)
+                for (int p = 0; p < ROWS * COLUMNS; p++)
+                    acc[p][v] += vload(s + p / COLUMNS * c->add_row + p % COLUMNS * VL);
+            }
+            const vf low = splat(c->low), high = splat(c->high);
+#pragma clang loop unroll(full)
+            for (int p = 0; p < ROWS * COLUMNS; p++)
+                vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * VL, vmin(vmax(acc[p][v], low), high));
+        } else {
+#pragma clang loop unroll(full)
+            for (int p = 0; p < ROWS * COLUMNS; p++) vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * VL, acc[p][v]);
+        }
+    }
+}
+#define CONV_TILE(NAME, ROWS, COLUMNS, VECTORS, PITCH, LANES)                                                           \
+    NEVER void NAME(const struct conv *c, const float *in, const float *w, const float *bias, const float *add,          \
+                    float *out, int blocks, int flags, const char *ahead) {                                             \
+        conv_micro(c, in, w, bias, add, out, blocks, flags, ahead, ROWS, COLUMNS, VECTORS, PITCH, LANES);               \
+    }
+
+/* Activations other than clipping: a second pass over the tile, which is still in the first-level cache. */
+NEVER void conv_finish(const struct conv *c, float *out, const float *add, int rows, int columns, int vectors) {
+    for (int v = 0; v < vectors; v++)
+        for (int r = 0; r < rows; r++) {
+            float *y = out + v * c->out_plane + r * c->out_row;
+            const float *x = y;
+            const float *added = add ? add + v * c->add_plane + r * c->add_row : 0;
+            const idx count = columns * VL;
+            act_run(y, x, added, count, c->act, c->a, c->b);
+        }
+}
+
+/* All tiles of rows [top, bottom) for one group of output vectors and one panel of input blocks. */
+ALWAYS void conv_rows(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
+                      int top, int bottom, int vectors, int blocks, int flags, const char *ahead, idx ahead_bytes) {
+    const int narrow = vectors != c->vectors, after = c->add_after;
+    const int finish = (flags & CONV_LAST) && (c->act > ACT_CLIP || after);
+    const idx step = (idx)blocks * c->taps * c->run * 32 + 64; /* what one tile prefetches */
+    const char *const ahead_end = ahead + ahead_bytes;
+    for (int y = top; y < bottom; y += c->rows) {
+        const int rows = MIN(c->rows, bottom - y), short_row = rows < c->rows;
+        for (int x = 0; x < c->width;) {
+            const int last = short_row || x + c->columns > c->width;
+            const int columns = short_row ? c->columns : last ? c->edge_columns : c->columns;
+            const conv_tile tile = last ? c->edge[narrow] : c->tile[narrow];
+            const float *s = in + y * c->in_row + (idx)x * c->pitch;
+            float *o = out + y * c->out_row + (idx)x * VL;
+            const float *r = add ? add + y * c->add_row + (idx)x * VL : 0;
+            tile(c, s, w, bias, after ? 0 : r, o, blocks, flags, ahead);
+            if (finish) conv_finish(c, o, after ? r : 0, rows, columns, vectors);
+            if (ahead + step < ahead_end) ahead += step;
+            else ahead = (const char *)w;
+            x += columns;
+        }
+    }
+}
+
+/* Panels in the first-level cache, inside groups of output channels, inside bands of rows in the second level. */
+NEVER void conv_direct(const struct conv *c, const struct frame *f, const float *in, const float *w, const float *bias,
+                       const float *add, float *out) {
+    const int groups = (c->sections + c->vectors - 1) / c->vectors, bands = (c->height + c->rows - 1) / c->rows;
+    int g0 = 0, g1 = groups, y0 = 0, y1 = c->height;
+    const int by_rows = groups % f->nt && groups < 8 * f->nt && bands >= f->nt;
+    {
+        SPLIT(by_rows ? bands : groups);
+        if (by_rows) y0 = begin * c->rows, y1 = MIN(end * c->rows, c->height);
+        else g0 = begin, g1 = end;
+    }
+    const idx block_floats = (idx)c->taps * c->run * VL;
+    for (int image = 0; image < c->images; image++)
+        for (int top = y0; top < y1; top += c->band) {
+            const int bottom = MIN(top + c->band, y1);
+            for (int g = g0; g < g1; g++) {
+                const int vectors = MIN(c->vectors, c->sections - g * c->vectors);
+                const float *wg = w + block_floats * c->blocks * c->vectors * g;
+                for (int k = 0; k < c->blocks; k += c->panel) {
+                    const int blocks = MIN(c->panel, c->blocks - k);
+                    const float *wp = wg + block_floats * k * vectors, *next = wp + block_floats * blocks * vectors;
+                    const int flags = (k == 0 ? CONV_FIRST : 0) | (k + blocks == c->blocks ? CONV_LAST : 0);
+                    conv_rows(c, in + image * c->in_image + k * c->in_block, wp, bias + g * c->vectors * VL,
+                              add ? add + image * c->add_image + g * c->vectors * c->add_plane : 0,
+                              out + image * c->out_image + g * c->vectors * c->out_plane, top, bottom, vectors, blocks,
+                              flags, (const char *)next, (idx)(block_floats * blocks * vectors) * 4);
+                }
+            }
+        }
+}

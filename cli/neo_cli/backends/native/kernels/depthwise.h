@@ -1,0 +1,52 @@
+#include "vector.h"
+/* Depthwise convolution of blocked images: the taps' weights of a block of channels stay in registers where they fit. */
+struct depthwise {
+    idx in_image, in_block, in_row, row_pitch, out_image, out_block, out_row, add_image, add_block, add_row;
+    int images, blocks, height, width, act, add_after;
+    float a, b, low, high;
+};
+/* A row of outputs: `count` pixels, KH x KW taps; `pitch` is the floats between the inputs of neighbouring outputs. */
+ALWAYS void depthwise_row(const struct depthwise *c, const float *in, const float *w, vf bias, const float *add, float *out,
+                          const int KH, const int KW, const int PITCH, const int STEP, const int COUNT, idx row_pitch) {
+    vf acc[COUNT];
+#pragma clang loop unroll(full)
+    for (int p = 0; p < COUNT; p++) acc[p] = bias;
+#pragma clang loop unroll(full)
+    for (int y = 0; y < KH; y++)
+#pragma clang loop unroll(full)
+        for (int x = 0; x < KW; x++) {
+            const vf weight = vload(w + (y * KW + x) * VL);
+#pragma clang loop unroll(full)
+            for (int p = 0; p < COUNT; p++) acc[p] += weight * vload(in + y * row_pitch + x * STEP + p * PITCH);
+        }
+    const vf low = splat(c->low), high = splat(c->high);
+#pragma clang loop unroll(full)
+    for (int p = 0; p < COUNT; p++) {
+        vf r = acc[p];
+        if (add) r += vload(add + p * VL);
+        vstore(out + p * VL, vmin(vmax(r, low), high));
+    }
+}
+#define DEPTHWISE(NAME, KH, KW, PITCH, STEP, COUNT, REST)                                                                  \
+    NEVER void NAME(const struct depthwise *c, const struct frame *f, const float *in, const float *w, const float *bias, \
+                    const float *add, float *out) {                                                                      \
+        SPLIT((idx)c->images * c->blocks * c->height);                                                                   \
+        for (idx unit = begin; unit < end; unit++) {                                                                     \
+            const int y = unit % c->height, block = unit / c->height % c->blocks, image = unit / c->height / c->blocks;  \
+            const float *s = in + image * c->in_image + block * c->in_block + y * c->in_row;                             \
+            const float *k = w + (idx)block * (KH * KW) * VL;                                                            \
+            const float *r = add ? add + image * c->add_image + block * c->add_block + y * c->add_row : 0;               \
+            float *o = out + image * c->out_image + block * c->out_block + y * c->out_row;                               \
+            const vf start = vload(bias + block * VL);                                                                   \
+            const float *sum = c->add_after ? 0 : r;                                                                     \
+            int x = 0;                                                                                                   \
+            for (; x + COUNT <= c->width; x += COUNT)                                                                    \
+                depthwise_row(c, s + x * PITCH, k, start, sum ? sum + x * VL : 0, o + x * VL, KH, KW, PITCH, STEP,       \
+                              COUNT, c->row_pitch);                                                                      \
+            if (REST)                                                                                                    \
+                depthwise_row(c, s + x * PITCH, k, start, sum ? sum + x * VL : 0, o + x * VL, KH, KW, PITCH, STEP,       \
+                              MAX(1, REST), c->row_pitch);                                                               \
+            if (c->act > ACT_CLIP || c->add_after)                                                                       \
+                act_run(o, o, c->add_after ? r : 0, (idx)c->width * VL, c->act, c->a, c->b);                             \
+        }                                                                                                                \
+    }

@@ -1,0 +1,214 @@
+"""Which nodes compute on blocked layouts, in which ones, and what border their inputs need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neo_cli.backends.native.cpus import Cpu
+from neo_cli.backends.native.fast.activations import act_of
+from neo_cli.backends.native.fast.conv import depthwise_fits
+from neo_cli.backends.native.fuse_conv import window_of
+from neo_cli.backends.native.ir import ROW, Layout, Node, Value
+from neo_cli.backends.native.rewrite import per_channel
+
+VIEWS = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
+FormsOf = Callable[[Value], dict[Layout, Value]]
+
+
+@dataclass
+class Blocked:
+    """A node in blocked form: its name, the layout of each input (None: as it is) and of its output."""
+
+    op: str
+    inputs: list[Layout | None]
+    output: Layout
+    attrs: dict[str, Any] = field(default_factory=dict)
+    extra: list[Value] = field(default_factory=list)
+
+
+def blocked_form(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    """How a node computes on blocked values; None when it is better off row-major."""
+    if node.domain not in ("", "com.microsoft") or not node.outputs or node.outputs[0].dtype != "float32":
+        return None
+    rule = RULES.get(node.op)
+    if rule is not None:
+        return rule(node, cpu, forms_of)
+    if act_of(node) is not None:
+        return _unary(node, cpu, forms_of)
+    return None
+
+
+def _present(value: Value | None, forms_of: FormsOf) -> Layout | None:
+    """The blocked layout in which a value lies already."""
+    if value is None:
+        return None
+    return next((layout for layout in forms_of(value) if layout.block > 1 or (layout.block and not layout.last)), None)
+
+
+def _conv(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    x, w = node.inputs[0], node.inputs[1]
+    assert x is not None and w is not None and w.const is not None
+    last = bool(node.attrs["last"])
+    whole = Layout(cpu.lanes, last=last)
+    planar = not last and x.shape[1] <= 4 < cpu.lanes and node.attrs["group"] == 1
+    if depthwise_fits(w.const, node.attrs["group"], Value("", "float32", x.shape, layout=Layout(cpu.lanes))):
+        planar = False
+    return Blocked("fast.Conv", [Layout(1) if planar else whole, None, None, whole], whole)
+
+
+def _unary(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    layout = _present(node.inputs[0], forms_of)
+    if layout is None or layout.block != cpu.lanes:
+        return None
+    return Blocked("fast.Map", [layout, *[None] * (len(node.inputs) - 1)], layout, {"act": act_of(node)})
+
+
+def _binary(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    y = node.outputs[0]
+    layout = next((found for v in node.inputs if (found := _present(v, forms_of))), None)
+    if layout is None or layout.block != cpu.lanes or len(y.shape) < 2:
+        return None
+    axis = -1 if layout.last else 1
+    wanted: list[Layout | None] = []
+    consts: dict[int, Value] = {}
+    for i, value in enumerate(node.inputs):
+        assert value is not None
+        if value.const is not None:
+            found = per_channel(value, y.shape[axis], len(y.shape), axis)
+            if found is None:
+                return None
+            consts[i] = _channels(value.name, found, cpu.lanes, layout)
+        elif value.shape != y.shape and not (
+            not layout.last and value.shape == (*y.shape[:2], *[1] * (len(y.shape) - 2))
+        ):
+            return None
+        wanted.append(None if i in consts else layout)
+    if consts:
+        node = node  # the constants take the places of the row-major ones
+        for i, value in consts.items():
+            node.inputs[i] = value
+    return Blocked("fast.Binary", wanted, layout, {"kind": node.op})
+
+
+def _channels(name: str, values: np.ndarray, lanes: int, layout: Layout) -> Value:
+    """One number a channel as a blocked image of one pixel."""
+    wide = np.zeros(-(-len(values) // lanes) * lanes, np.float32)
+    wide[: len(values)] = values
+    shape = (1, len(values)) if layout.last else (1, len(values), 1, 1)
+    return Value(f"{name}.{layout}", "float32", shape, wide, Layout(lanes, last=layout.last))
+
+
+def _pool(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    x = node.inputs[0]
+    layout = _present(x, forms_of)
+    if layout is None or layout.last or layout.block != cpu.lanes or len(node.outputs) > 1 or len(x.shape) > 4:  # type: ignore[union-attr]
+        return None
+    kernel = tuple(node.attrs["kernel_shape"])
+    window = window_of(node, kernel, x.shape[2:])  # type: ignore[union-attr]
+    if node.attrs.get("ceil_mode", 0) and node.op == "AveragePool" and node.attrs.get("count_include_pad", 0):
+        return None
+    attrs = {**window, "kernel": (1, *kernel) if len(kernel) == 1 else kernel, "kind": node.op}
+    return Blocked("fast.Pool", [layout], layout, attrs)
+
+
+def _whole(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    x = node.inputs[0]
+    layout = _present(x, forms_of)
+    if layout is None or layout.last or layout.block != cpu.lanes:
+        return None
+    if node.op == "ReduceMean":
+        axes = node.attrs.get("axes")
+        if axes is None and len(node.inputs) > 1 and node.inputs[1] is not None and node.inputs[1].const is not None:
+            axes = node.inputs[1].const.tolist()
+        rank = len(x.shape)  # type: ignore[union-attr]
+        if axes is None or sorted(a % rank for a in axes) != list(range(2, rank)):
+            return None
+    return Blocked(
+        "fast.PoolAll", [layout, *[None] * (len(node.inputs) - 1)], layout, {"largest": node.op == "GlobalMaxPool"}
+    )
+
+
+def _concat(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    y = node.outputs[0]
+    layout = next((found for v in node.inputs if (found := _present(v, forms_of))), None)
+    rank = len(y.shape)
+    if layout is None or layout.block != cpu.lanes or layout.last or node.attrs["axis"] % rank != 1:
+        return None
+    sizes = [v.shape[1] for v in node.inputs if v is not None]
+    if any(size % cpu.lanes for size in sizes[:-1]) or any(v is None or v.const is not None for v in node.inputs):
+        return None
+    return Blocked("fast.Concat", [layout] * len(node.inputs), layout)
+
+
+def _resize(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    x, y = node.inputs[0], node.outputs[0]
+    layout = _present(x, forms_of)
+    if layout is None or layout.last or layout.block != cpu.lanes or x is None or len(x.shape) != 4:
+        return None
+    if node.attrs.get("mode", "nearest") != "nearest" or x.shape[:2] != y.shape[:2]:
+        return None
+    if any(b % a for a, b in zip(x.shape[2:], y.shape[2:])) or (node.op == "Resize" and not _floors(node)):
+        return None
+    return Blocked("fast.Resize", [layout, *[None] * (len(node.inputs) - 1)], layout)
+
+
+def _floors(node: Node) -> bool:
+    """Does a whole-factor nearest resize repeat each pixel?"""
+    where = node.attrs.get("coordinate_transformation_mode", "half_pixel")
+    how = node.attrs.get("nearest_mode", "round_prefer_floor")
+    return (where, how) in {
+        ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"),
+        ("pytorch_half_pixel", "round_prefer_floor"), ("half_pixel_symmetric", "round_prefer_floor"),
+    }  # fmt: skip
+
+
+def _norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    layout = Layout(cpu.lanes, last=True)
+    x = node.inputs[0]
+    assert x is not None
+    if x.shape[-1] % cpu.lanes:
+        return Blocked("fast.LayerNormRow", [ROW, None, None], ROW)
+    return Blocked("fast.LayerNorm", [layout, None, None], layout)
+
+
+def _attention(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    layout = Layout(cpu.lanes, last=True)
+    return Blocked("fast.Attention", [layout, layout, layout, ROW if node.inputs[3] else None], layout)
+
+
+RULES: dict[str, Callable[[Node, Cpu, FormsOf], Blocked | None]] = {
+    "fast.Conv": _conv,
+    "fast.LayerNorm": _norm,
+    "fast.Attention": _attention,
+    "Add": _binary,
+    "Mul": _binary,
+    "Sub": _binary,
+    "MaxPool": _pool,
+    "AveragePool": _pool,
+    "GlobalAveragePool": _whole,
+    "GlobalMaxPool": _whole,
+    "ReduceMean": _whole,
+    "Concat": _concat,
+    "Resize": _resize,
+    "Upsample": _resize,
+}
+
+
+def needs(node: Node) -> Iterator[tuple[Value, tuple[int, int, int, int]]]:
+    """The borders that a node's inputs must have."""
+    if node.op == "fast.Conv":
+        x, w, y = node.inputs[0], node.inputs[1], node.outputs[0]
+        assert x is not None and w is not None
+        top, left, _, _ = node.attrs["pads"]
+        reach = []
+        for out, size, kernel, stride, dilation, pad in zip(
+            y.image[2:], x.image[2:], w.shape[2:], node.attrs["strides"], node.attrs["dilations"], (top, left)
+        ):
+            reach.append(max(0, (out - 1) * stride + (kernel - 1) * dilation + 1 - size - pad))
+        if x.layout.last:
+            return
+        yield x, (top, left, reach[0], reach[1])
