@@ -45,6 +45,7 @@ def _built(text: str, options: Sequence[str], path: Path) -> Path:
     cache = home("cache", os.environ) / "native"
     key = hashlib.blake2b("\0".join([text, *options, _version()]).encode(), digest_size=20).hexdigest()
     kept = cache / key
+    path.unlink(missing_ok=True)  # a loaded library must not change under its process
     if kept.is_file():
         shutil.copyfile(kept, path)
     else:

@@ -43,6 +43,7 @@ class Weights:
     def write(self, path: Path) -> int:
         """Write the file; the offset in it where the blob starts."""
         head = _head(self.size)
+        path.unlink(missing_ok=True)  # it may be mapped
         with path.open("wb") as file:
             file.write(head)
             for offset, array in self.arrays:

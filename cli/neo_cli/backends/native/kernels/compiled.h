@@ -38,6 +38,9 @@ NEO_API const char *neo_features(void);                     /* "avx2 fma": the C
 NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
                      int32_t thread, int32_t threads, neo_wait wait, void *team);
 
+/* One run on the calling thread; ticks[i] is the time of step i (x86 only). Returns the number of steps. */
+NEO_API int32_t neo_profile(const void *const *inputs, void *const *outputs, const void *weights, void *scratch, uint64_t *ticks);
+
 /* A team sleeps on the kernel's futex when idle; present when neo_team_bytes() is not 0. Zero the memory, call
  * neo_team_start, let threads 1 .. n-1 call neo_team_work (it returns after neo_team_stop), then call neo_team_run. */
 NEO_API size_t neo_team_bytes(void);
