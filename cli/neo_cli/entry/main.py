@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from neo_cli.base.errors import ExitCode, NeoError
+from neo_cli.base.errors import ExitCode, NeoError, ParamValidation
 from neo_cli.entry import commands
 from neo_cli.entry.context import Context
 from neo_cli.entry.options import GLOBAL_OPTIONS, check
@@ -107,6 +107,11 @@ def _translated(fault: BaseException) -> BaseException:
     """click's exceptions in our words."""
     if isinstance(fault, click.Abort):
         return KeyboardInterrupt()
+    if isinstance(fault, click.exceptions.NoArgsIsHelpError):
+        place = fault.ctx.command_path.removeprefix("neo-cli ") if fault.ctx else ""
+        return ParamValidation(
+            f"usage: neo-cli [options] {place} <subcommand> [parameters]\nneo-cli: [ERROR]: too few arguments"
+        )
     if isinstance(fault, click.UsageError):
         text = fault.format_message()
         if text.startswith("No such command '"):
