@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from backends.graphs import as_model, error, feeds
-from models.builders import BUILDERS
 from onnx import TensorProto, helper
 
+from backends.graphs import as_model, error, feeds
+from models.builders import BUILDERS
 from neo_cli.backends.coreml import compile
 from neo_cli.base.errors import InputError, OperatorNotImplemented
 from neo_cli.targets.devices import targets

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+
 from backends.graphs import as_model, error, feeds
 from models.builders import BUILDERS
-
 from neo_cli.backends.iree import accelerate, compile
 from neo_cli.base.errors import TargetUnavailable
 from neo_cli.runtime.engines.iree import Engine

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from backends.graphs import as_model, error, feeds
 from models.builders import BUILDERS
-
 from neo_cli.backends.ncnn import accelerate, compile
 from neo_cli.base.errors import OperatorNotImplemented
 from neo_cli.targets.devices import targets
