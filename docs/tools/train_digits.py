@@ -97,7 +97,8 @@ def main(folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "digits.onnx").write_bytes(graph(net))
     _, _, images, labels = data()
-    np.savez_compressed(folder / "samples.npz", image=images.numpy(), label=labels.numpy().astype(np.int64))
+    np.savez_compressed(folder / "samples.npz", image=images.numpy())
+    np.savez_compressed(folder / "labels.npz", probabilities=labels.numpy().astype(np.uint8))
     facts = {
         "accuracy": round(accuracy, 4),
         "test_images": len(labels),

@@ -61,7 +61,7 @@ def command(context: Context, output_dir: str) -> None:
 def _unpack(folder: Path) -> Path:
     """The shipped files in `folder`, the model and samples packed as an input archive too."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("digits.onnx", "samples.npz", "labels.npy"):
+    for name in ("digits.onnx", "samples.npz", "labels.npz"):
         (folder / name).write_bytes((MODEL / name).read_bytes())
     archive = folder / "digits.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
@@ -146,7 +146,7 @@ def _use(context: Context, folder: Path, artifact: Path) -> None:
     """Run the artifact on the samples and say how right, how near to its source, and how fast it is."""
     done = _runtime(
         "run", "--model", str(artifact), "--input", f"image={folder / 'samples.npz'}", "--output-dir", str(folder / "results"),
-        "--expect", f"probabilities={folder / 'labels.npy'}",
+        "--expect", f"probabilities={folder / 'labels.npz'}",
     )  # fmt: skip
     report = json.loads(
         artifact.with_name(artifact.name.removesuffix(".tar.gz") + ".report.json").read_text(encoding="utf-8")
