@@ -354,6 +354,7 @@ PM_FN double pm_pow_edge(double x, double y, double r) /* what IEEE 754 says at 
 }
 PM_BIG double pm_pow(double x, double y)
 {
+    _Pragma("clang fp contract(off)")
     double low, l = pm_log_split(pm_abs(x), &low), p = l * y;
     /* the rounding error of l * y, by splitting both factors (no FMA needed) */
     double cl = l * 134217729.0, lh = cl - (cl - l), cy = y * 134217729.0, yh = cy - (cy - y);

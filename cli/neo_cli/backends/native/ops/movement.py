@@ -6,8 +6,9 @@ import math
 
 from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
+from neo_cli.backends.native.ops import types
 from neo_cli.backends.native.ops.loops import Strides, broadcast, nest, strides
-from neo_cli.backends.native.ops.reading import axis_of, constant, given, integer, integers, listed, needed, text
+from neo_cli.backends.native.ops.reading import axis_of, constant, given, integer, integers, listed, needed, number, text
 
 
 def move(
@@ -142,7 +143,10 @@ def pad(node: Node, ctx: Context) -> str:
         maps = [_source(mode, n, b, a) for n, b, a in zip(x.shape, before, after)]
         return mapped(ctx, x.shape, y.shape, maps)
     value = given(node, 2)
-    filler = "x2[0]" if value is not None and value.size else repr(float(node.attrs.get("value", 0)))
+    filler = "x2[0]" if value is not None and value.size else repr(number(node, "value", 0))
+    if filler != "x2[0]" and x.dtype in types.HALVES:
+        filler = f"{types.HALVES[x.dtype][1]}({filler})"
+    ctx.include("plain_types.h")
     out, own = strides(y.shape), strides(x.shape)
     low = [max(0, -b) for b in before]
     inner = [max(0, n - max(0, -b) - max(0, -a)) for n, b, a in zip(x.shape, before, after)]
