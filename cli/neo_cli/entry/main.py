@@ -98,7 +98,8 @@ def invoke(command: click.Command, name: str, args: Sequence[str], context: Cont
 def read(argv: Sequence[str]) -> Scanned:
     """The global options, the command's name and everything that is the command's own."""
     arguments = [
-        Argument(option.flag, ONE if option.metavar else NONE, option.choices) for option in GLOBAL_OPTIONS.values()
+        Argument(option.flag, ONE if option.metavar else NONE, option.choices, ours=option.ours)
+        for option in GLOBAL_OPTIONS.values()
     ]
     return scan(arguments, argv, words=1, stop_at=frozenset({"--version"}))
 

@@ -35,35 +35,36 @@ class Option(NamedTuple):
         return self.flag[2:].replace("-", "_")
 
 
+# in the order of the AWS CLI's synopsis, which is also how it lists what an ambiguous prefix could mean
 GLOBAL_OPTIONS = {
     option.name: option
     for option in (
-        Option("--engine", "where requests go: this machine or AWS (neo-cli's own option)", "ENGINE", ENGINES,
-               ("NEO_ENGINE",), "neo_engine", "local", traced=True, ours=True),
-        Option("--output", "how responses are printed", "FORMAT", tuple(FORMATS), ("AWS_DEFAULT_OUTPUT",), "output", "json"),
-        Option("--query", "a JMESPath expression that selects from the response", "EXPRESSION"),
-        Option("--region", "the AWS region; colours the ARNs of the local engine", "REGION", (),
-               ("AWS_REGION", "AWS_DEFAULT_REGION"), "region", traced=True),
-        Option("--profile", "the profile of the AWS configuration files", "NAME", (),
-               ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"), "", "default", traced=True),
+        Option("--debug", "log what happens to standard error, and show tracebacks"),
         Option("--endpoint-url", "send requests to this URL; implies --engine aws", "URL", (),
                ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL"), "endpoint_url", traced=True),
-        Option("--color", "colour in tables; NO_COLOR turns auto off", "WHEN", ("on", "off", "auto"), (), "", "auto"),
+        Option("--no-verify-ssl", "accept any TLS certificate"),
         Option("--no-paginate", "ask for one page only"),
-        Option("--no-cli-pager", "never start a pager (AWS_PAGER, cli_pager, PAGER)"),
-        Option("--cli-error-format", "how errors are printed", "FORMAT", ERROR_FORMATS,
-               ("AWS_CLI_ERROR_FORMAT",), "cli_error_format", "enhanced"),
-        Option("--cli-auto-prompt", "ask for what is missing (AWS_CLI_AUTO_PROMPT, cli_auto_prompt: on, on-partial, off)"),
-        Option("--no-cli-auto-prompt", "do not ask, whatever the configuration says"),
-        Option("--cli-binary-format", "accepted for AWS scripts; no parameter here is binary", "FORMAT",
-               ("base64", "raw-in-base64-out"), (), "cli_binary_format"),
+        Option("--output", "how responses are printed", "FORMAT", tuple(FORMATS), ("AWS_DEFAULT_OUTPUT",), "output", "json"),
+        Option("--query", "a JMESPath expression that selects from the response", "EXPRESSION"),
+        Option("--profile", "the profile of the AWS configuration files", "NAME", (),
+               ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"), "", "default", traced=True),
+        Option("--region", "the AWS region; colours the ARNs of the local engine", "REGION", (),
+               ("AWS_REGION", "AWS_DEFAULT_REGION"), "region", traced=True),
+        Option("--version", "print the version and leave"),
+        Option("--color", "colour in tables; NO_COLOR turns auto off", "WHEN", ("on", "off", "auto"), (), "", "auto"),
+        Option("--no-sign-request", "send unsigned requests, without credentials"),
+        Option("--ca-bundle", "trust the certificates in this file", "PATH", (), ("AWS_CA_BUNDLE",), "ca_bundle"),
         Option("--cli-read-timeout", "seconds to wait for an answer; 0 waits for ever", "SECONDS", default="60"),
         Option("--cli-connect-timeout", "seconds to wait for a connection; 0 waits for ever", "SECONDS", default="60"),
-        Option("--no-sign-request", "send unsigned requests, without credentials"),
-        Option("--no-verify-ssl", "accept any TLS certificate"),
-        Option("--ca-bundle", "trust the certificates in this file", "PATH", (), ("AWS_CA_BUNDLE",), "ca_bundle"),
-        Option("--debug", "log what happens to standard error, and show tracebacks"),
-        Option("--version", "print the version and leave"),
+        Option("--cli-binary-format", "accepted for AWS scripts; no parameter here is binary", "FORMAT",
+               ("base64", "raw-in-base64-out"), (), "cli_binary_format"),
+        Option("--no-cli-pager", "never start a pager (AWS_PAGER, cli_pager, PAGER)"),
+        Option("--cli-auto-prompt", "ask for what is missing (AWS_CLI_AUTO_PROMPT, cli_auto_prompt: on, on-partial, off)"),
+        Option("--no-cli-auto-prompt", "do not ask, whatever the configuration says"),
+        Option("--cli-error-format", "how errors are printed", "FORMAT", ERROR_FORMATS,
+               ("AWS_CLI_ERROR_FORMAT",), "cli_error_format", "enhanced"),
+        Option("--engine", "where requests go: this machine or AWS (neo-cli's own option)", "ENGINE", ENGINES,
+               ("NEO_ENGINE",), "neo_engine", "local", traced=True, ours=True),
     )
 }  # fmt: skip
 

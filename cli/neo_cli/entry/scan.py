@@ -39,6 +39,7 @@ class Argument(NamedTuple):
     takes: str = ONE
     choices: tuple[str, ...] = ()
     const: Any = None  # the value of a MAYBE without one
+    ours: bool = False  # AWS does not have it: never abbreviated, so that every prefix means what it means there
 
 
 class Scanned(NamedTuple):
@@ -102,7 +103,8 @@ def _kind(known: Mapping[str, Argument], text: str) -> Any:
     attached = value if equals else None
     if equals and flag in known:
         return known[flag], attached
-    matches = [known[k] for k in known if k.startswith(flag)] if flag.startswith("--") else []
+    long = flag.startswith("--")
+    matches = [argument for name, argument in known.items() if long and name.startswith(flag) and not argument.ours]
     if len(matches) > 1:
         names = ", ".join(m.flag for m in matches)
         raise Misuse(f"ambiguous option: {text} could match {names}")

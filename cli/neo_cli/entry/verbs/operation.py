@@ -42,7 +42,7 @@ class Operation(click.Command):
         if self.paginated:
             found += [Argument(flag) for flag in PAGING]
         found.append(Argument(skeleton.FLAG, MAYBE, FORMS, "input"))
-        return [*found, Argument(TRUST, NONE)] if self.operation == "CreateCompilationJob" else found
+        return [*found, Argument(TRUST, NONE, ours=True)] if self.operation == "CreateCompilationJob" else found
 
     def _kind(self, member: str) -> str:
         return str(shapes.shape(self.shape["members"][member]["shape"])["type"])
