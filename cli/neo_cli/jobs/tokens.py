@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +14,17 @@ VERSION = 1
 def encode(params: Mapping[str, Any], key: Any, name: str) -> str:
     """The token that continues after (key, name)."""
     record = {"v": VERSION, "f": _filters(params), "k": key, "n": name}
-    return base64.urlsafe_b64encode(json.dumps(record).encode()).decode()
+    from base64 import urlsafe_b64encode  # here, as most commands need no token
+
+    return urlsafe_b64encode(json.dumps(record).encode()).decode()
 
 
 def decode(token: str, params: Mapping[str, Any]) -> tuple[Any, str]:
     """(key, name) of the token; ValidationException when it is no token of ours or of other filters."""
+    from base64 import urlsafe_b64decode
+
     try:
-        record = json.loads(base64.urlsafe_b64decode(token.encode("ascii", "strict")))
+        record = json.loads(urlsafe_b64decode(token.encode("ascii", "strict")))
         key, name = record["k"], record["n"]
         if record["v"] != VERSION or not isinstance(name, str) or not isinstance(key, str | int | float):
             raise ValueError
@@ -35,4 +37,6 @@ def decode(token: str, params: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _filters(params: Mapping[str, Any]) -> int:
     rest = {k: v for k, v in params.items() if k not in ("NextToken", "MaxResults")}
-    return zlib.crc32(json.dumps(rest, sort_keys=True, default=str).encode())
+    from zlib import crc32
+
+    return crc32(json.dumps(rest, sort_keys=True, default=str).encode())
