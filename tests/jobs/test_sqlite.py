@@ -83,7 +83,7 @@ def test_migrations_run_from_any_older_schema(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=384k", "tmpfs", str(tmp_path)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True
     ).returncode:
         pytest.skip("this machine lets nobody mount")
     store = SqliteStore(str(tmp_path / "jobs.db"))
