@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neo_cli.base.errors import ServiceError, UsageError
 from neo_cli.clients.profile import Profile
 
+if TYPE_CHECKING:
+    from typing import Protocol, TextIO
+
 ENGINES = ("local", "aws")
 
+if TYPE_CHECKING:  # a Protocol takes half a millisecond to make, which every command would pay
 
-class Surroundings(Protocol):
-    """What a client may know of the command line it serves (neo_cli.entry.context.Context is one)."""
+    class Surroundings(Protocol):
+        """What a client may know of the command line it serves (neo_cli.entry.context.Context is one)."""
 
-    stdout: TextIO
-    stderr: TextIO
+        stdout: TextIO
+        stderr: TextIO
 
-    @property
-    def environ(self) -> Mapping[str, str]: ...
+        @property
+        def environ(self) -> Mapping[str, str]: ...
 
-    @property
-    def profile(self) -> Profile: ...
+        @property
+        def profile(self) -> Profile: ...
 
-    def option(self, name: str) -> Any:
-        """The value of a global option as given on the line ("endpoint_url"), None where it was not."""
+        def option(self, name: str) -> Any:
+            """The value of a global option as given on the line ("endpoint_url"), None where it was not."""
 
-    def setting(self, key: str) -> str | None:
-        """The profile's setting `key`."""
+        def setting(self, key: str) -> str | None:
+            """The profile's setting `key`."""
 
+    class Client(Protocol):
+        """One engine."""
 
-class Client(Protocol):
-    """One engine."""
+        def call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+            """Ask for `operation` and return the response, timestamps as epoch seconds; refusals are ServiceErrors."""
 
-    def call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Ask for `operation` and return the response, timestamps as epoch seconds; refusals are ServiceErrors."""
+else:
+    Surroundings = Client = object
 
 
 class Found(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 from pathlib import Path
 
 from neo_cli.jobs.job import FAILED, INPROGRESS, LOSSES, STARTING, STOPPED, STOPPING, Job, Runner
@@ -116,6 +115,8 @@ def end_leftovers(job: Job) -> None:
 
 
 def _kill(pid: int) -> None:
+    import signal
+
     for send in (lambda: os.killpg(pid, signal.SIGKILL), lambda: os.kill(pid, signal.SIGKILL)):
         try:
             send()
