@@ -105,3 +105,17 @@ def test_members_are_sorted_and_nobodys(tmp_path: Path) -> None:
         ("meta", 0, 0, "", "", 1700000000, 0o755),
         ("meta/c", 0, 0, "", "", 1700000000, 0o644),
     ]
+
+
+def test_weights_that_hardly_shrink_are_stored(tmp_path: Path) -> None:
+    random = os.urandom(3 << 20)
+    sizes = {}
+    for name, data in {"noise": random, "zeros": bytes(3 << 20)}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_bytes(data)
+        pack(tmp_path / name, tmp_path / f"{name}.tar.gz", 0)
+        sizes[name] = (tmp_path / f"{name}.tar.gz").stat().st_size
+        with tarfile.open(tmp_path / f"{name}.tar.gz") as tar:
+            member = tar.extractfile("a")
+            assert member is not None and member.read() == data
+    assert sizes["noise"] > len(random) and sizes["zeros"] < 50_000

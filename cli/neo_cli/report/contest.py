@@ -17,8 +17,8 @@ from neo_cli.report.check import Case, check, typical, worst
 from neo_cli.runtime import ArtifactError, load
 from neo_cli.runtime.timing import Timing, interleave
 
-CLOSE = 1.05  # medians within this factor of the best are equal; the target's order of back ends decides between them
-SECONDS = 2.5  # of timing in all, where single runs are short enough
+CLOSE = 1.05  # times within this factor of the best are equal; the target's order of back ends decides between them
+SECONDS = 2.0  # of timing in all, where single runs are short enough
 LONGEST = 20.0  # seconds that timing may take where they are not
 
 
@@ -161,10 +161,9 @@ def _call(loaded: Any, feed: dict[str, np.ndarray]) -> Callable[[], object]:
 
 
 def _best(passed: list[Entry]) -> Entry:
-    """The first in order among those close to the fastest."""
-    medians = [e.timing.median for e in passed if e.timing]
-    limit = min(medians, default=0.0) * CLOSE
-    return next((e for e in passed if e.timing is None or e.timing.median <= limit), passed[0])
+    """The first in order among those close to the fastest, each by its quietest round: other work here hits no one more."""
+    limit = min((e.timing.steady for e in passed if e.timing), default=0.0) * CLOSE
+    return next((e for e in passed if e.timing is None or e.timing.steady <= limit), passed[0])
 
 
 def _failure(entries: list[Entry]) -> JobError:
