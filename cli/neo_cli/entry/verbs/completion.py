@@ -30,16 +30,18 @@ complete -F _neo_cli neo-cli
 ZSH = r"""#compdef neo-cli
 # neo-cli completion for zsh. Put into ~/.zshrc, after compinit:  eval "$(neo-cli completion zsh)"
 _neo_cli() {
-    local -a found
-    local line value text
+    local -a found open
+    local value text
     while IFS=$'\t' read -r value text; do
-        [[ -n "${value}" ]] && found+=("${value//:/\\:}:${text}")
+        case "${value}" in
+            '') ;;
+            *[=\{]) open+=("${value//:/\\:}:${text}") ;;
+            *) found+=("${value//:/\\:}:${text}") ;;
+        esac
     done < <(command neo-cli __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)
-    if (( ${#found} )); then
-        _describe -V 'neo-cli' found -S ''
-    else
-        _files
-    fi
+    (( ${#found} + ${#open} )) || { _files; return }
+    (( ${#found} )) && _describe 'neo-cli' found
+    (( ${#open} )) && _describe 'neo-cli' open -S ''
 }
 compdef _neo_cli neo-cli
 """
