@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from neo_cli.base.errors import NeoError
 from neo_cli.jobs.job import Job, Runner
@@ -17,8 +16,7 @@ class StoreError(NeoError):
     """The store cannot be used: its file is unreadable, damaged, too new, or its disk is full."""
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(NamedTuple):
     """What ListCompilationJobs asks for. Time bounds are exclusive; `after` is the keyset of the page before."""
 
     sort: str = "CreationTime"
@@ -33,8 +31,7 @@ class Query:
     after: tuple[Any, str] | None = None
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One move of one job."""
 
     seq: int
