@@ -239,7 +239,7 @@ def _refuse_network(folder: Path) -> None:
         return
     buffer = ctypes.create_string_buffer(256)
     if ctypes.CDLL(None).statfs(str(folder).encode(), buffer) == 0:
-        kind = NETWORK.get(int.from_bytes(buffer[:8], sys.byteorder) & 0xFFFFFFFF)
+        kind = NETWORK.get(int.from_bytes(buffer.raw[:8], sys.byteorder) & 0xFFFFFFFF)
         if kind:
             raise StoreError(
                 f"The job store cannot lie on {kind} ({folder}): set NEO_HOME to a folder on a local disk."
