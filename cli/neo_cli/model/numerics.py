@@ -39,9 +39,7 @@ def convolve(
     spatial: tuple[int, ...] = ()
     for at, seen in taps(x, kernel, stride, dilate):
         spatial = seen.shape[2:]
-        part = grouped[(slice(None), slice(None), slice(None), *at)] @ seen.reshape(
-            n, groups, seen.shape[1] // groups, -1
-        )
+        part = grouped[:, :, :, *at] @ seen.reshape(n, groups, seen.shape[1] // groups, -1)
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None
     return total.reshape(n, out, *spatial)
@@ -65,7 +63,8 @@ def deconvolve(
     flat = x.astype(np.float64).reshape(n, groups, x.shape[1] // groups, -1)
     grouped = w.astype(np.float64).reshape(groups, x.shape[1] // groups, w.shape[1], *kernel)
     for at in itertools.product(*(range(k) for k in kernel)):
-        tap = grouped[(slice(None), slice(None), slice(None), *at)].transpose(0, 2, 1) @ flat
+        spot: Any = (slice(None), slice(None), slice(None), *at)
+        tap = grouped[spot].transpose(0, 2, 1) @ flat
         spans = zip(at, x.shape[2:], stride, dilate)
         cut = [slice(a * d, a * d + (s - 1) * t + 1, t) for a, s, t, d in spans]
         place: Any = (slice(None), slice(None), *cut)

@@ -1,0 +1,103 @@
+"""Pickles and joblib files are read by exact names only: what is not on the list is never imported, let alone called.
+
+A list of module prefixes would not do: numpy alone holds functions that run any text given to them. Estimators are
+plain objects of known classes, so the list (unpickle.json, written by docs/tools/make_unpickle_names.py) can be exact.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+
+class Forbidden(pickle.UnpicklingError):
+    """The pickle asks for a name that no honest model needs; `name` says which."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the pickle refers to {name}, which is not on the list of names a model may use")
+        self.name = name
+
+
+@cache
+def allowed(*kinds: str) -> frozenset[str]:
+    """The names of the given lists, "module name" each."""
+    lists = json.loads(files("neo_cli.model").joinpath("unpickle.json").read_text(encoding="utf-8"))
+    return frozenset(f"{module} {name}" for kind in kinds for module, names in lists[kind].items() for name in names)
+
+
+def load(path: Path, kinds: Iterable[str]) -> Any:
+    """The object in a pickle or joblib file (compressed too). Raises Forbidden for a name off the list."""
+    names = allowed(*kinds)
+    with path.open("rb") as file:
+        head = file.read(4)
+        file.seek(0)
+        if head[:1] == b"\x80" and not _has_wrappers(path):
+            return _Plain(file, names).load()
+    return _load_joblib(path, names)
+
+
+def _has_wrappers(path: Path) -> bool:
+    """Whether joblib wrote its arrays beside the pickle's opcodes; a plain pickle never names the wrapper."""
+    with path.open("rb") as file:
+        tail = b""
+        while chunk := file.read(2**20):
+            if b"NumpyArrayWrapper" in tail + chunk or b"NDArrayWrapper" in tail + chunk:
+                return True
+            tail = chunk[-32:]
+    return False
+
+
+def _find(names: frozenset[str], module: str, name: str) -> None:
+    if f"{module} {name}" not in names:
+        raise Forbidden(f"{module}.{name}")
+
+
+class _Plain(pickle.Unpickler):
+    def __init__(self, file: Any, names: frozenset[str]) -> None:
+        super().__init__(file)
+        self.names = names
+
+    def find_class(self, module: str, name: str) -> Any:
+        _find(self.names, module, name)
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise Forbidden(f"the external object {str(pid)[:60]}")
+
+
+def _load_joblib(path: Path, names: frozenset[str]) -> Any:
+    from joblib import numpy_pickle, numpy_pickle_utils
+
+    class Guarded(numpy_pickle.NumpyUnpickler):
+        """joblib's reader, which would itself call pickle.load for arrays of objects."""
+
+        def find_class(self, module: str, name: str) -> Any:
+            _find(names, module, name)
+            return super().find_class(module, name)
+
+        def load_build(self) -> None:
+            wrapper = self.stack[-2] if len(self.stack) > 1 else None
+            if not isinstance(wrapper, numpy_pickle.NumpyArrayWrapper):
+                pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
+                return
+            state = self.stack[-1]
+            if not isinstance(state, dict) or not getattr(state.get("dtype"), "hasobject", True):
+                super().load_build()
+                return
+            pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
+            inner = pickle._Unpickler(self.file_handle)  # type: ignore[attr-defined]
+            inner.find_class = self.find_class  # type: ignore[method-assign]
+            self.stack[-1] = inner.load()
+
+        dispatch = {**numpy_pickle.NumpyUnpickler.dispatch, pickle.BUILD[0]: load_build}
+
+    with path.open("rb") as file:
+        with numpy_pickle_utils._validate_fileobject_and_memmap(file, str(path), None) as (stream, _):
+            if isinstance(stream, str):
+                raise pickle.UnpicklingError("the file was written by joblib before 0.10")
+            return Guarded(str(path), stream, ensure_native_byte_order=True).load()
