@@ -110,6 +110,16 @@ def test_who_sends_a_paging_member_gets_one_page(params: dict[str, Any]) -> None
         pages(service, LIST, params, {"max_items": 3}, Context())
 
 
+@pytest.mark.parametrize(("operation", "size"), [(LIST, 0), (LIST, -1), ("ListTags", 49)])
+def test_a_page_below_the_minimum_is_refused(operation: str, size: int) -> None:
+    params = {"ResourceArn": "a"} if operation == "ListTags" else {}
+    with pytest.raises(
+        ParamValidation, match=rf"^Parameter validation failed:\nInvalid value .*MaxResults, value: {size}, "
+    ):
+        pages(Service(5, 2), operation, params, {"page_size": size}, Context())
+    assert pages(Service(5, 2), operation, params, {"page_size": 500}, Context())
+
+
 def test_without_paging_the_raw_token_is_shown() -> None:
     found = pages(Service(5, 2), LIST, {}, {}, Context(options={"no_paginate": True}))
     assert not isinstance(found, Pages)

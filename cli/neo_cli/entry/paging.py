@@ -29,6 +29,8 @@ def pages(
     if context.option("no_paginate") or {plan["input_token"], plan["limit_key"]} & params.keys():
         refuse_arguments(options)
         return _single(call, operation, params)
+    if options.get("page_size") is not None:
+        refuse_size(operation, {**params, plan["limit_key"]: options["page_size"]}, context)
     if options.get("max_items") is not None and options["max_items"] <= 0:
         context.stderr.write("warning: Non-positive values for --max-items may result in undefined behavior.\n")
     return Pages(call, operation, params, options, plan)
@@ -39,6 +41,14 @@ def refuse_arguments(options: Mapping[str, Any]) -> None:
     used = [f"--{name.replace('_', '-')}" for name in ARGUMENTS if options.get(name)]
     if used:
         raise ParamValidation(f"Cannot specify --no-paginate along with pagination arguments: {', '.join(used)}")
+
+
+def refuse_size(operation: str, params: dict[str, Any], context: Context) -> None:
+    """A page size below the API's minimum is refused here, as every request's members are; a maximum is not ours."""
+    checked = (context.setting("parameter_validation") or "").lower() != "false"
+    faults = shapes.client_faults(operation, params) if checked else []
+    if faults:
+        raise ParamValidation("Parameter validation failed:\n" + "\n".join(faults))
 
 
 class Pages:
