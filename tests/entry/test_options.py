@@ -53,7 +53,7 @@ def test_no_color_is_honoured_unless_color_was_asked_for() -> None:
     "options, message",
     [
         ({"cli_auto_prompt": True, "no_cli_auto_prompt": True}, "Both --cli-auto-prompt and --no-cli-auto-prompt"),
-        ({"endpoint_url": "localhost:80"}, 'Bad value for --endpoint-url "localhost:80": scheme is missing.'),
+        ({"endpoint_url": "127.0.0.1:80"}, 'Bad value for --endpoint-url "127.0.0.1:80": scheme is missing.'),
         ({"query": "foo["}, "Bad value for --query foo["),
     ],
 )

@@ -97,5 +97,9 @@ def whole(text: Any) -> int:
 
 
 def _has_scheme(url: str) -> bool:
+    """As urllib sees it: `localhost:80` has the scheme "localhost", and fails later, as it does for AWS."""
     scheme, colon, _ = url.partition(":")
-    return bool(colon) and scheme.isalnum() and scheme[:1].isalpha() and url.startswith(f"{scheme}://")
+    return bool(colon) and scheme[:1].isalpha() and scheme.isascii() and scheme.translate(_SCHEME_MARKS).isalnum()
+
+
+_SCHEME_MARKS = str.maketrans("", "", "+-.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from neo_cli.base.errors import NeoError
 from neo_cli.clients.profile import expand
 
 MISSING = object()
@@ -31,5 +32,7 @@ def read(value: Any, environ: Mapping[str, str]) -> Any:
             f"Unable to load paramfile ({path}), text contents could not be decoded.  If this is a binary file, "
             "please use the fileb:// prefix instead of the file:// prefix."
         ) from fault
+    except LookupError as fault:  # AWS_CLI_FILE_ENCODING names no codec
+        raise NeoError(str(fault)) from fault
     except OSError as fault:
         raise FileError(f"Unable to load paramfile {value}: {fault}") from fault

@@ -69,6 +69,7 @@ class Operation(click.Command):
         context.operation = self.operation
         values = ctx.params
         if values.get(skeleton.FLAG) in ("input", "yaml-input"):
+            self.given(values, context)  # what cannot be read is told, what is missing is not
             context.stdout.write(skeleton.text(self.operation, values[skeleton.FLAG]))
             return ExitCode.OK
         params, options = self.request(values, context)
@@ -78,17 +79,23 @@ class Operation(click.Command):
         self._send(params, options, bool(values.get(TRUST)), context)
         return ExitCode.OK
 
-    def request(self, values: dict[str, Any], context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The request's members and the paging options, checked as botocore would and ready for the wire."""
-        from neo_cli.entry.values.parameters import encode_json_members, value_of
+    def given(self, values: dict[str, Any], context: Context) -> dict[str, Any]:
+        """The request's members that stand on the line."""
+        from neo_cli.entry.values.parameters import value_of
 
-        options = _paging(values)
         params = {}
         for flag, member in self.flags.items():
             if flag in values:
                 shape = shapes.shape(self.shape["members"][member]["shape"])
                 params[member] = value_of(flag, shape, values[flag], context)
-        params = encode_json_members(documents.merge(params, values, context))
+        return params
+
+    def request(self, values: dict[str, Any], context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The request's members and the paging options, checked as botocore would and ready for the wire."""
+        from neo_cli.entry.values.parameters import encode_json_members
+
+        options = _paging(values)
+        params = encode_json_members(documents.merge(self.given(values, context), values, context))
         if (context.setting("parameter_validation") or "").lower() != "false":
             faults = shapes.client_faults(self.operation, params)
             if faults:
