@@ -35,7 +35,7 @@ def ticks_per_ms() -> float:
 
 
 def flops(node: Node) -> float:
-    if node.op != "fast.Conv":
+    if node.op not in ("fast.Conv", "fast.Winograd"):
         return 0.0
     w, y = node.inputs[1], node.outputs[0]
     return 2.0 * y.size * math.prod(w.shape[1:])
@@ -76,8 +76,8 @@ def _show(nodes: list[Node], best: np.ndarray, every: bool) -> None:
     rows: dict[str, list[float]] = {}
     for index, (node, ms) in enumerate(zip(nodes, best)):
         x, y = next(v for v in node.inputs if v is not None), node.outputs[0]
-        weights = node.inputs[1].shape if node.op == "fast.Conv" else ""
-        key = f"{node.op:14} {str(x.shape):20} {str(weights):20} -> {str(y.shape):20} {node.attrs.get('algorithm', '')}"
+        weights = node.inputs[1].shape if flops(node) else ""
+        key = f"{node.op:14} {str(x.shape):20} {str(weights):20} -> {str(y.shape):20} {node.attrs.get('m', '')}"
         rows.setdefault(f"{index:4} {key}" if every else key, []).append(ms)
         rows[f"{index:4} {key}" if every else key].append(flops(node))
     for key, found in sorted(rows.items(), key=lambda r: -sum(r[1][::2])) if not every else rows.items():

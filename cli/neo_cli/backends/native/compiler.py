@@ -38,7 +38,7 @@ def lower(
     """The model as C with its plan; every stage's result is verified. `keep` leaves each tensor readable afterwards."""
     graph = verify.graph(importer.load(model), "import")
     stages.keep("1-import.txt", graph.text())
-    graph = verify.graph(fusion.fuse(graph), "fusion")
+    graph = verify.graph(fusion.fuse(graph, cpu), "fusion")
     stages.keep("2-fusion.txt", graph.text())
     graph = verify.graph(layout.lay_out(graph, cpu), "layout")
     stages.keep("3-layout.txt", graph.text())

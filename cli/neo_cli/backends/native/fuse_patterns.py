@@ -82,7 +82,11 @@ def layer_norm(r: Rewriter) -> None:
             x, rest = node.inputs[0], [*node.inputs[1:], None][:2]
             if x is None or node.attrs.get("axis", -1) not in (-1, len(x.shape) - 1) or len(node.outputs) > 1:
                 continue
-            if x.dtype == "float32" and all(v is None or v.const is not None for v in rest):
+            if (
+                x.dtype == "float32"
+                and x.shape[-1] % r.lanes == 0
+                and all(v is None or v.const is not None for v in rest)
+            ):
                 attrs = {"epsilon": node.attrs.get("epsilon", 1e-5)}
                 r.replace(
                     [node], Node("fast.LayerNorm", node.name, [x, *rest], node.outputs, attrs, origin=node.origin)
@@ -107,6 +111,8 @@ def _parts(r: Rewriter, root: Node) -> None:
     assert variance and square and centred and mean
     x = centred.inputs[0]
     if x is None or mean.inputs[0] is not x or divide.inputs[0] is not centred.outputs[0] or x.dtype != "float32":
+        return
+    if x.shape[-1] % r.lanes:
         return
     if square.inputs[1] is not square.inputs[0] and scalar(square.inputs[1]) != 2.0:
         return
@@ -186,7 +192,9 @@ def _attention(r: Rewriter, softmax: Node) -> tuple[list[Node], Node, Node] | No
     flat = r.sole_user(back.outputs[0])
     if flat is None or flat.op != "Reshape" or tuple(back.attrs.get("perm", ())) != (0, 2, 1, 3):
         return None
-    batch, heads, length, _ = softmax.outputs[0].shape
+    batch, heads, length, keys = softmax.outputs[0].shape
+    if keys % r.lanes or q.shape[-1] // heads % r.lanes or v.shape != k.shape or q.shape[-1] != k.shape[-1]:
+        return None
     if batch != 1 or flat.outputs[0].shape != q.shape or not _mask_fits(mask, length, softmax.outputs[0].shape[3]):
         return None
     attrs = {"heads": heads, "scale": scale}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neo_cli.backends.native import fuse_conv, fuse_patterns
+from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import Graph
 from neo_cli.backends.native.rewrite import Rewriter
 
@@ -20,9 +21,9 @@ RULES = (
 )
 
 
-def fuse(graph: Graph) -> Graph:
+def fuse(graph: Graph, cpu: Cpu) -> Graph:
     """The graph with every rule applied wherever it fits."""
-    rewriter = Rewriter(graph)
+    rewriter = Rewriter(graph, cpu.lanes)
     for rule in RULES:
         rule(rewriter)
     graph.prune()

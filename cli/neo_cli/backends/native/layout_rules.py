@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neo_cli.backends.native import schedule
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.fast.activations import act_of
 from neo_cli.backends.native.fast.conv import depthwise_fits
@@ -57,13 +58,32 @@ def _conv(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     planar = not last and x.shape[1] <= 4 < cpu.lanes and node.attrs["group"] == 1
     if depthwise_fits(w.const, node.attrs["group"], Value("", "float32", x.shape, layout=Layout(cpu.lanes))):
         planar = False
-    return Blocked("fast.Conv", [Layout(1) if planar else whole, None, None, whole], whole)
+    op, attrs = "fast.Conv", {}
+    if not last and _square(node):
+        m = schedule.algorithm(cpu, x.shape[1], w.shape[0], *node.outputs[0].shape[2:], node.attrs.get("winograd", 4))
+        if m:
+            op, attrs = "fast.Winograd", {"m": m}
+    return Blocked(op, [Layout(1) if planar else whole, None, None, whole], whole, attrs)
+
+
+def _square(node: Node) -> bool:
+    """A 3x3 convolution that goes pixel by pixel through one group of two-dimensional images."""
+    attrs = node.attrs
+    return (
+        node.inputs[1].shape[2:] == (3, 3)  # type: ignore[union-attr]
+        and attrs["strides"] == attrs["dilations"] == (1, 1)
+        and attrs["group"] == 1
+        and len(node.outputs[0].shape) == 4
+    )
 
 
 def _unary(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     layout = _present(node.inputs[0], forms_of)
     if layout is None or layout.block != cpu.lanes:
-        return None
+        act = act_of(node)
+        if act is None or act.kind in ("NONE", "CLIP"):
+            return None
+        return Blocked("fast.MapRow", [ROW, *[None] * (len(node.inputs) - 1)], ROW, {"act": act})
     return Blocked("fast.Map", [layout, *[None] * (len(node.inputs) - 1)], layout, {"act": act_of(node)})
 
 
@@ -170,8 +190,6 @@ def _norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     layout = Layout(cpu.lanes, last=True)
     x = node.inputs[0]
     assert x is not None
-    if x.shape[-1] % cpu.lanes:
-        return Blocked("fast.LayerNormRow", [ROW, None, None], ROW)
     return Blocked("fast.LayerNorm", [layout, None, None], layout)
 
 
@@ -212,3 +230,9 @@ def needs(node: Node) -> Iterator[tuple[Value, tuple[int, int, int, int]]]:
         if x.layout.last:
             return
         yield x, (top, left, reach[0], reach[1])
+    elif node.op == "fast.Winograd":
+        x, y, m = node.inputs[0], node.outputs[0], node.attrs["m"]
+        assert x is not None
+        top, left = node.attrs["pads"][:2]
+        far = [-(-out // m) * m + 2 - pad - size for out, size, pad in zip(y.image[2:], x.image[2:], (top, left))]
+        yield x, (top, left, max(0, far[0]), max(0, far[1]))

@@ -10,8 +10,8 @@ from neo_cli.backends.native.ir import Graph, Node, Value
 class Rewriter:
     """A graph with its producers and users at hand; call `refresh` after a change."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, lanes: int) -> None:
+        self.graph, self.lanes = graph, lanes
         self.refresh()
 
     def refresh(self) -> None:

@@ -49,3 +49,35 @@ def direct(cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vecto
     band = height if in_row_bytes * height <= cpu.band * 2 else max(1, cpu.band // max(1, in_row_bytes))
     band = max(shape.rows, band // shape.rows * shape.rows)
     return Direct(vectors, shape, math.ceil(blocks / panels), band)
+
+
+def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int:
+    """Tiles at a time, in equal parts, so that both transformed tensors stay near the second-level cache."""
+    one = points * (ins + outs) * cpu.lanes * 4
+    passes = max(1, math.ceil(one * tiles / (cpu.band * 4)))
+    count = math.ceil(tiles / passes)
+    return tiles if count < 4 * cpu.pixels else count
+
+
+def algorithm(cpu: Cpu, ic: int, oc: int, height: int, width: int, most: int) -> int:
+    """0: direct; 2 or 4: Winograd with tiles of that size, at most `most`. By estimated time of a 3x3 convolution."""
+    best, chosen = _seconds(cpu, ic, oc, height * width, 9, 0), 0
+    for m in (2, 4):
+        if m <= most and ic >= cpu.lanes and oc >= cpu.lanes:
+            tiles = math.ceil(height / m) * math.ceil(width / m)
+            points = (m + 2) ** 2
+            transform = points * 4.0 * (math.ceil(ic / cpu.lanes) + math.ceil(oc / cpu.lanes)) * tiles / 2.5e9
+            found = _seconds(cpu, ic, oc, tiles, points, points) + transform
+            if found < best * 0.95:
+                best, chosen = found, m
+    return chosen
+
+
+def _seconds(cpu: Cpu, ic: int, oc: int, pixels: int, matrices: int, separate: int) -> float:
+    """Products of `matrices` ic x oc matrices with `pixels` rows: arithmetic, or reading the weights, whichever is longer."""
+    steps = ic if separate else ic * matrices
+    full = math.ceil(pixels / cpu.pixels) * cpu.pixels / pixels  # tiles that are not full take as long
+    share = steps / (steps + 24) / min(full, 1.3)
+    rate = 10.0e9 * cpu.lanes * (1.0 if cpu.lanes == 16 else 1.2)
+    arithmetic = 2.0 * ic * oc * pixels * matrices / (rate * share)
+    return max(arithmetic, ic * oc * matrices * 4 / 10e9)

@@ -33,6 +33,15 @@ def unary(node: Node, ctx: Context) -> str:
     return border(y, ctx) + call
 
 
+@operator("fast.MapRow")
+def unary_row(node: Node, ctx: Context) -> str:
+    """An activation of a row-major tensor."""
+    act = node.attrs["act"]
+    ctx.include("blocked.h")
+    ctx.define(f"USE_ACT_{act.kind}")
+    return f"map_flat(f, x0, y0, {node.outputs[0].size}, ACT_{act.kind}, {number(act.a)}, {number(act.b)});"
+
+
 @operator("fast.Binary")
 def binary(node: Node, ctx: Context) -> str:
     """A sum, difference or product; an operand may be one pixel."""

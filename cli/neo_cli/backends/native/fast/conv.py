@@ -117,14 +117,15 @@ def _direct(node: Node, ctx: Context) -> str:
     plan = schedule.direct(ctx.cpu, height, width, ins, len(taps) * run, outs, ins * sh * x.pitch[2] * 4)
     ctx.include("conv.h")
     lane = int(not ctx.cpu.broadcast and run % 4 == 0)
+    short = run if run <= 12 and not lane else 0
     tail = plan.vectors > 1 and outs % plan.vectors
     tiles = plan.tiles
 
     def kernel(shape: tuple[int, int] | None, vectors: int) -> str:
         if shape is None or not vectors:
             return "0"
-        name = f"conv_{shape[0]}x{shape[1]}x{vectors}_p{pitch}" + ("l" if lane else "")
-        ctx.declare(f"CONV_TILE({name}, {shape[0]}, {shape[1]}, {vectors}, {pitch}, {lane})")
+        name = f"conv_{shape[0]}x{shape[1]}x{vectors}_p{pitch}" + ("l" if lane else f"_{short}" if short else "")
+        ctx.declare(f"CONV_TILE({name}, {shape[0]}, {shape[1]}, {vectors}, {pitch}, {lane}, {short})")
         return name
 
     whole, widths = (tiles.rows, tiles.columns), (plan.vectors, 1 if tail else 0)

@@ -77,6 +77,18 @@ NEVER void map_rows(const struct frame *f, const struct image *s, const float *x
     }
 }
 
+NEVER void map_flat(const struct frame *f, const float *x, float *y, idx count, int act, float a, float b) {
+    const idx whole = count / VL;
+    SPLIT(whole);
+    act_run(y + begin * VL, x + begin * VL, 0, (end - begin) * VL, act, a, b);
+    if (f->tid == 0 && whole * VL < count) {
+        float last[VL] = {0};
+        for (idx i = whole * VL; i < count; i++) last[i - whole * VL] = x[i];
+        act_run(last, last, 0, VL, act, a, b);
+        for (idx i = whole * VL; i < count; i++) y[i] = last[i - whole * VL];
+    }
+}
+
 enum { BINARY_ADD, BINARY_MUL, BINARY_SUB };
 ALWAYS void binary_span(const float *x, idx sx, const float *z, idx sz, float *y, int count, int op) {
     for (int i = 0; i < count; i++) {

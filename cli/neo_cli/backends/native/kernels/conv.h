@@ -23,8 +23,8 @@ enum { CONV_FIRST = 1, CONV_LAST = 2 };
 
 ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
                        int blocks, int flags, const char *ahead, const int ROWS, const int COLUMNS, const int VECTORS,
-                       const int PITCH, const int LANES) {
-    vf acc[ROWS * COLUMNS][VECTORS];
+                       const int PITCH, const int LANES, const int RUN) {
+    vf acc[32][2]; /* not by the parameters: arrays of variable length would live on the stack */
 #pragma clang loop unroll(full)
     for (int v = 0; v < VECTORS; v++) {
         if (flags & CONV_FIRST) {
@@ -38,49 +38,53 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
         }
     }
     const idx in_row = c->in_row, in_block = c->in_block;
-    const int taps = c->taps, run = c->run;
+    const int taps = c->taps, run = RUN ? RUN : c->run; /* a short run is written out */
     const idx *const tap = c->tap;
     for (int block = 0; block < blocks; block++) {
         for (int t = 0; t < taps; t++) {
             const float *x = in + block * in_block + tap[t];
             if (LANES) { /* four steps of each pixel in one vector, multiplied by its lanes */
                 for (int k = 0; k < run; k += 4) {
-                    v4 xs[ROWS * COLUMNS];
+                    v4 xs[32];
 #pragma clang loop unroll(full)
                     for (int p = 0; p < ROWS * COLUMNS; p++)
                         xs[p] = *(const v4 *)(x + k + p / COLUMNS * in_row + p % COLUMNS * PITCH);
-#define LANE(J)                                                                                            \
+#define CONV_LANE(J)                                                                                            \
     {                                                                                                      \
-        vf weight[VECTORS];                                                                                \
+        vf weight[2];                                                                                \
         _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL); \
         _Pragma("clang loop unroll(full)") for (int p = 0; p < ROWS * COLUMNS; p++) {                      \
-            const vf s = LANE_OF(xs[p], J);                                                                \
+            const vf s = CONV_LANE_OF(xs[p], J);                                                                \
             _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[p][v] += s * weight[v]; \
         }                                                                                                  \
         w += VECTORS * VL;                                                                                 \
     }
 #if VL == 4
-#define LANE_OF(X, J) __builtin_shufflevector(X, X, J, J, J, J)
+#define CONV_LANE_OF(X, J) __builtin_shufflevector(X, X, J, J, J, J)
 #else
-#define LANE_OF(X, J) splat((X)[J])
+#define CONV_LANE_OF(X, J) splat((X)[J])
 #endif
-                    LANE(0) LANE(1) LANE(2) LANE(3)
+                    CONV_LANE(0) CONV_LANE(1) CONV_LANE(2) CONV_LANE(3)
                 }
             } else {
+#define CONV_STEP                                                                                                              \
+    {                                                                                                                     \
+        vf weight[2];                                                                                                     \
+        _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL);                \
+        _Pragma("clang loop unroll(full)") for (int p = 0; p < ROWS * COLUMNS; p++) {                                     \
+            const vf s = splat(x[k + p / COLUMNS * in_row + p % COLUMNS * PITCH]);                                        \
+            _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[p][v] += s * weight[v];              \
+        }                                                                                                                 \
+        w += VECTORS * VL;                                                                                                \
+        __builtin_prefetch(ahead, 0, 2);                                                                                  \
+        ahead += 64;                                                                                                      \
+    }
+                if (RUN) {
+#pragma clang loop unroll(full)
+                    for (int k = 0; k < RUN; k++) CONV_STEP
+                } else {
 #pragma clang loop unroll_count(4)
-                for (int k = 0; k < run; k++) {
-                    vf weight[VECTORS];
-#pragma clang loop unroll(full)
-                    for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL);
-#pragma clang loop unroll(full)
-                    for (int p = 0; p < ROWS * COLUMNS; p++) {
-                        const vf s = splat(x[k + p / COLUMNS * in_row + p % COLUMNS * PITCH]);
-#pragma clang loop unroll(full)
-                        for (int v = 0; v < VECTORS; v++) acc[p][v] += s * weight[v];
-                    }
-                    w += VECTORS * VL;
-                    if ((k & 1) == 0) __builtin_prefetch(ahead, 0, 2);
-                    if ((k & 1) == 0) ahead += 64;
+                    for (int k = 0; k < run; k++) CONV_STEP
                 }
             }
         }
@@ -105,10 +109,10 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
         }
     }
 }
-#define CONV_TILE(NAME, ROWS, COLUMNS, VECTORS, PITCH, LANES)                                                           \
+#define CONV_TILE(NAME, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN)                                                           \
     NEVER void NAME(const struct conv *c, const float *in, const float *w, const float *bias, const float *add,          \
                     float *out, int blocks, int flags, const char *ahead) {                                             \
-        conv_micro(c, in, w, bias, add, out, blocks, flags, ahead, ROWS, COLUMNS, VECTORS, PITCH, LANES);               \
+        conv_micro(c, in, w, bias, add, out, blocks, flags, ahead, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN);               \
     }
 
 /* Activations other than clipping: a second pass over the tile, which is still in the first-level cache. */
@@ -128,7 +132,7 @@ ALWAYS void conv_rows(const struct conv *c, const float *in, const float *w, con
                       int top, int bottom, int vectors, int blocks, int flags, const char *ahead, idx ahead_bytes) {
     const int narrow = vectors != c->vectors, after = c->add_after;
     const int finish = (flags & CONV_LAST) && (c->act > ACT_CLIP || after);
-    const idx step = (idx)blocks * c->taps * c->run * 32 + 64; /* what one tile prefetches */
+    const idx step = (idx)blocks * c->taps * c->run * 64 + 64; /* what one tile prefetches */
     const char *const ahead_end = ahead + ahead_bytes;
     for (int y = top; y < bottom; y += c->rows) {
         const int rows = MIN(c->rows, bottom - y), short_row = rows < c->rows;

@@ -8,7 +8,7 @@ struct depthwise {
 /* A row of outputs: `count` pixels, KH x KW taps; `pitch` is the floats between the inputs of neighbouring outputs. */
 ALWAYS void depthwise_row(const struct depthwise *c, const float *in, const float *w, vf bias, const float *add, float *out,
                           const int KH, const int KW, const int PITCH, const int STEP, const int COUNT, idx row_pitch) {
-    vf acc[COUNT];
+    vf acc[32];
 #pragma clang loop unroll(full)
     for (int p = 0; p < COUNT; p++) acc[p] = bias;
 #pragma clang loop unroll(full)

@@ -1,0 +1,68 @@
+"""3x3 convolutions by Winograd's algorithm, F(2x2) and F(4x4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neo_cli.backends.native import schedule
+from neo_cli.backends.native.fast.activations import NONE, Act
+from neo_cli.backends.native.fast.conv import blocks_of, pack, padded
+from neo_cli.backends.native.fast.images import border
+from neo_cli.backends.native.fast.product import product
+from neo_cli.backends.native.ir import Node
+from neo_cli.backends.native.operators import Context, operator
+
+G = {
+    2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
+    4: np.array(
+        [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]],
+    )
+    / 24.0,
+}
+
+
+@operator("fast.Winograd")
+def winograd(node: Node, ctx: Context) -> str:
+    """The inputs and attributes of fast.Conv, and `m`, the outputs of a tile in each direction."""
+    x, y, add, m = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs["m"]
+    assert x is not None
+    weights: np.ndarray = node.inputs[1].const  # type: ignore[union-attr,assignment]
+    lanes = ctx.cpu.lanes
+    (n, ic, _, _), (_, oc, oh, ow) = x.image, y.image
+    ins, outs, points = blocks_of(ic, lanes), blocks_of(oc, lanes), (m + 2) ** 2
+    across, down = -(-ow // m), -(-oh // m)
+    count = schedule.winograd_pass(ctx.cpu, points, ins, outs, across * down)
+    rest = across * down % count
+    vectors = schedule.direct(ctx.cpu, 1, count, ins, lanes, outs, 0).vectors
+    spectrum = np.einsum("ai,ocij,bj->abco", G[m], weights.astype(np.float64), G[m], optimize=True)
+    spectrum = spectrum.reshape(points, ic, oc).transpose(0, 2, 1)[..., None, None].astype(np.float32)
+    packed = np.stack([pack(spectrum[p], lanes, lanes, vectors) for p in range(points)])
+    ctx.include("winograd.h")
+    ctx.declare(f"WINOGRAD({m})")
+    products = ",\n    ".join(product(ctx, size, ins, lanes, outs) for size in (count, rest) if size)
+    v = ctx.scratch(points * ins * count * lanes)
+    z = ctx.scratch(points * outs * count * lanes)
+    act: Act = node.attrs.get("act") or NONE
+    add_pitch = add.pitch if add is not None else (0, 0, 0)
+    bias = node.inputs[2].const if node.inputs[2] is not None else None
+    w, zero = ctx.constant(packed), ctx.constant(np.zeros(outs * lanes, np.float32))
+    b = ctx.constant(padded(bias, oc, lanes))
+    start = x.first - node.attrs["pads"][0] * x.pitch[2] - node.attrs["pads"][1] * lanes
+    added = f"x3 + {add.first}" if add is not None else "0"
+    return (
+        border(y, ctx)
+        + f"""\
+static const idx tap[] = {{0}};
+static const struct conv products[] = {{
+    {products}
+}};
+static const struct winograd c = {{
+    .in_image = {x.pitch[0]}, .in_block = {x.pitch[1]}, .in_row = {x.pitch[2]},
+    .out_image = {y.pitch[0]}, .out_plane = {y.pitch[1]}, .out_row = {y.pitch[2]},
+    .add_image = {add_pitch[0]}, .add_plane = {add_pitch[1]}, .add_row = {add_pitch[2]},
+    .images = {n}, .ins = {ins}, .outs = {outs}, .height = {oh}, .width = {ow}, .across = {across},
+    .tiles = {across * down}, .pass = {count}, .add_after = {int(bool(node.attrs.get("add_after")))},
+    {act.fields(ctx)}, .product = products, .weights = {packed[0].size},
+}};
+winograd_{m}(&c, f, x0 + {start}, {w}, {zero}, {b}, {added}, y0 + {y.first}, {v}, {z});"""
+    )
