@@ -106,7 +106,7 @@ def read(argv: Sequence[str]) -> Scanned:
 
 def _translated(fault: BaseException) -> BaseException:
     """click's exceptions in our words."""
-    if isinstance(fault, click.Abort):
+    if isinstance(fault, click.Abort | EOFError):  # Ctrl-C, or Ctrl-D at a question
         return KeyboardInterrupt()
     if isinstance(fault, click.exceptions.NoArgsIsHelpError):
         place = fault.ctx.command_path.removeprefix("neo-cli ") if fault.ctx else ""

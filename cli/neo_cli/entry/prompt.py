@@ -139,4 +139,9 @@ def _session(context: Context) -> tuple[Any, Any]:
             for value, help_text in candidates(words, context):
                 yield Completion(value, start_position=-len(words[-1]), display_meta=help_text)
 
-    return PromptSession(complete_while_typing=True), Line()
+    output = None
+    if not context.stdout.isatty() and context.stderr.isatty():  # the response alone goes to standard output
+        from prompt_toolkit.output import create_output
+
+        output = create_output(stdout=context.stderr)
+    return PromptSession(complete_while_typing=True, output=output), Line()
