@@ -51,7 +51,7 @@ def load(dtype: str, pointer: str, index: str) -> str:
     if dtype in NIBBLES:  # the upper bits of the byte mean nothing
         low, high = NIBBLES[dtype]
         value = f"{pointer}[{index}] & {high - low}"
-        return f"(({value}) ^ {high + 1}) - {high + 1}" if low else f"({value})"
+        return f"((({value}) ^ {high + 1}) - {high + 1})" if low else f"({value})"
     return f"{pointer}[{index}]"
 
 
