@@ -99,6 +99,7 @@ def test_what_is_written_with_quotes_comes_back(value: dict[str, Any]) -> None:
         ('{"a,}b":"]"}', '{"a,}b":"]"}'),
         ("{dtype=float32}", '{"dtype": "float32"}'),
         ("[a,b]", '["a", "b"]'),
+        ("{x=[1,3,-1],v=10.2}", '{"x": [1, 3, -1], "v": "10.2"}'),
     ],
 )
 def test_json_stands_unquoted_where_the_api_wants_json(text: str, found: str) -> None:

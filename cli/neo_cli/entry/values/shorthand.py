@@ -176,7 +176,7 @@ class _Reader:
                 self.at = end
                 self.take(_BLANK)
                 return raw
-        return json.dumps(self.item(), ensure_ascii=False)
+        return json.dumps(_with_numbers(self.item()), ensure_ascii=False)
 
     def current(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -215,6 +215,15 @@ class _Reader:
 
 def _plain(text: str) -> str:
     return text.replace("\\,", ",").rstrip()
+
+
+def _with_numbers(value: Any) -> Any:
+    """Shorthand knows texts only; in what becomes JSON, whole numbers are meant as such (shapes, mostly)."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(part) for part in value]
+    return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else value
 
 
 def _balanced(text: str, start: int) -> int:
