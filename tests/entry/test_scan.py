@@ -40,7 +40,7 @@ def peer(line: list[str]) -> tuple[dict[str, Any], list[str]]:
     return values, rest
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(WORDS, max_size=7))
 def test_a_line_is_read_as_argparse_reads_it(line: list[str]) -> None:
     try:

@@ -52,7 +52,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(PIECES, max_size=9).map("".join), st.booleans())
 def test_every_text_reads_as_the_aws_cli_reads_it(text: str, keyed: bool) -> None:
     text = f"a={text}" if keyed else text
