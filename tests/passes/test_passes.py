@@ -86,3 +86,21 @@ def test_sizes_the_graph_knows_outlive_inference(tmp_path: Path) -> None:
     opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.microsoft", 1)]
     model = loaded(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path)
     assert shapes.run(model, target()).outputs[0].shape in ((1, 3), (-1, -1))
+
+
+def test_large_weights_are_not_copied_through_onnxslim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxslim
+
+    seen: list[int] = []
+    real = onnxslim.slim
+    monkeypatch.setattr(onnxslim, "slim", lambda graph: (seen.append(graph.ByteSize()), real(graph))[1])
+    monkeypatch.setattr(slim, "LARGE", 4000)
+    model = loaded(BUILDERS["bert"](True), tmp_path)
+    better = slim.run(model, target())
+    assert seen[0] < model.graph.ByteSize() / 2
+    assert (
+        [t.name for t in better.inputs] == [v.name for v in better.graph.graph.input] == ["input_ids", "attention_mask"]
+    )
+    feed = next(iter(feeds.seeded(model)))[1]
+    for own, source in zip(ran(better, feed), model.oracle(feed).values()):
+        np.testing.assert_allclose(own, source, rtol=1e-3, atol=1e-4)
