@@ -102,6 +102,10 @@ def test_files_and_standard_input(tmp_path: Path) -> None:
     assert create("--compilation-job-name", f"file://{tmp_path}/name") == {"CompilationJobName": "job\n"}
     assert create("--compilation-job-name", "-") == {"CompilationJobName": "-"}
     assert create("--compilation-job-name", f"fileb://{tmp_path}/name") == {"CompilationJobName": b"job\n"}
+    assert create("--input-config", f"fileb://{tmp_path}/in.json") == wanted
+    assert request("delete-tags", "--tag-keys", f"file://{tmp_path}/name") == {"TagKeys": ["job\n"]}
+    with pytest.raises(ParamValidation, match="holds no text"):
+        create("--tags", f"fileb://{tmp_path}/latin")
     latin = {"AWS_CLI_FILE_ENCODING": "latin-1"}
     assert create("--compilation-job-name", f"file://{tmp_path}/latin", environ=latin) == {"CompilationJobName": "é"}
     with pytest.raises(ParamValidation, match="could not be decoded"):

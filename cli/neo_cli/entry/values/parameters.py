@@ -42,6 +42,11 @@ def loaded(flag: str, shape: Shape, text: Any, context: Context) -> Any:
         found = files.read(single, context.environ)
     except files.FileError as fault:
         raise BadValue(flag, str(fault)) from fault
+    if isinstance(found, bytes) and shape["type"] in ("structure", "list"):
+        try:
+            return found.decode("utf-8")
+        except UnicodeDecodeError as fault:
+            raise BadValue(flag, f"{single} holds no text.") from fault
     return text if found is files.MISSING else found
 
 
@@ -121,7 +126,7 @@ def _unpacked_list(flag: str, shape: Shape, text: Any) -> Any:
     single = text if isinstance(text, str) else text[0] if len(text) == 1 else ""
     if single.strip().startswith("["):
         return _json(flag, single)
-    many = [text] if isinstance(text, str) and _is_complex(shape) else text
+    many = [text] if isinstance(text, str) else text
     return [_unpacked(flag, _member(shape), one) for one in many]
 
 
