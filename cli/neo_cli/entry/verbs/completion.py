@@ -58,15 +58,18 @@ complete -c neo-cli -a '(__neo_cli_complete)'
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
-@click.command(
-    "completion",
-    epilog='Example: eval "$(neo-cli completion bash)"   # in ~/.bashrc',
-)
+@click.command("completion")
 @click.argument("shell", type=click.Choice(list(SCRIPTS)))
 @click.pass_obj
 def command(context: Context, shell: str) -> None:
-    """Print the completion script of a shell.
+    """Print the completion script of a shell (ours, not AWS's).
 
     Completes commands, options, values, shorthand keys and the names of this machine's jobs.
+
+    \b
+    Examples:
+      eval "$(neo-cli completion bash)"    # in ~/.bashrc
+      eval "$(neo-cli completion zsh)"     # in ~/.zshrc, after compinit
+      neo-cli completion fish | source     # in ~/.config/fish/config.fish
     """
     context.stdout.write(SCRIPTS[shell])

@@ -20,14 +20,20 @@ def files() -> dict[str, Path]:
     return found
 
 
-@click.command("skeletons", epilog="Example: neo-cli skeletons pytorch > job.json")
+@click.command("skeletons")
 @click.argument("name", required=False)
 @click.pass_obj
 def command(context: Context, name: str | None) -> None:
-    """Print request files: skeletons and filled-in examples.
+    """Print request files: skeletons and filled-in examples (ours, not AWS's).
 
     Without a NAME, list them: one example for each framework and each family of targets, and the empty skeletons that
     --generate-cli-skeleton prints. With a NAME (pytorch, jetson.yaml, create-compilation-job.json), print that file.
+
+    \b
+    Examples:
+      neo-cli skeletons
+      neo-cli skeletons pytorch > job.json
+      neo-cli skeletons jetson.yaml | neo-cli create-compilation-job --cli-input-yaml - --compilation-job-name mine
     """
     known = files()
     if name is None:
