@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from neo_cli.backends.native import fuse_conv, fuse_patterns
+from neo_cli.backends.native import fuse_conv, fuse_patterns, fuse_shapes
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import Graph
 from neo_cli.backends.native.rewrite import Rewriter
 
 # In order: patterns first, as their parts would else be taken into other nodes.
 RULES = (
+    fuse_shapes.identities,
     fuse_patterns.gelu,
     fuse_patterns.silu,
     fuse_patterns.layer_norm,
@@ -17,6 +18,8 @@ RULES = (
     fuse_conv.norms,
     fuse_conv.affine,
     fuse_patterns.attention,
+    fuse_shapes.channels_last,
+    fuse_shapes.hoist,
     fuse_conv.endings,
 )
 

@@ -10,6 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from neo_cli.backends.native.ir import C_TYPES, Graph, Node, Value
+from neo_cli.backends.native.ops import expand
 from neo_cli.base.errors import CompileError, OperatorNotImplemented
 from neo_cli.model import proto
 from neo_cli.model.model import Model
@@ -80,6 +81,9 @@ class Importer:
         used = [self.values[name] if name else None for name in source.input]
         if self._known(source, used):
             return []
+        parts = expand.lowered(source, self.values.get, self.opsets)
+        if parts is not None:
+            return [node for part in parts for node in self._node(part)]
         inferred = None
         outputs = []
         for name in source.output:

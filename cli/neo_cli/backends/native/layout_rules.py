@@ -198,10 +198,15 @@ def _attention(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     return Blocked("fast.Attention", [layout, layout, layout, ROW if node.inputs[3] else None], layout)
 
 
+def _channels_last(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    return Blocked("fast.ChannelsLast", [_present(node.inputs[0], forms_of) or ROW], ROW)
+
+
 RULES: dict[str, Callable[[Node, Cpu, FormsOf], Blocked | None]] = {
     "fast.Conv": _conv,
     "fast.LayerNorm": _norm,
     "fast.Attention": _attention,
+    "fast.ChannelsLast": _channels_last,
     "Add": _binary,
     "Mul": _binary,
     "Sub": _binary,

@@ -21,6 +21,15 @@ def reorder(node: Node, ctx: Context) -> str:
     return border(y, ctx) + f"reorder(f, {image(x)}, x0, {image(y)}, y0);"
 
 
+@operator("fast.ChannelsLast")
+def channels_last(node: Node, ctx: Context) -> str:
+    """[N, groups * C, H, W] of any layout as row-major [N, groups, H, W, C]."""
+    x = node.inputs[0]
+    assert x is not None
+    ctx.include("blocked.h")
+    return f"channels_last(f, {image(x)}, x0, y0, {node.attrs['groups']});"
+
+
 @operator("fast.Map")
 def unary(node: Node, ctx: Context) -> str:
     """An activation that no convolution took in."""

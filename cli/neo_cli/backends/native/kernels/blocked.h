@@ -21,21 +21,71 @@ NEVER void zero_border(const struct frame *f, float *y, idx planes, int rows, in
     }
 }
 
-/* Any layout of an image to any other; `cs` and `ct` are floats between a pixel's channels within a block. */
+/* Four vectors of four as rows to columns. */
+ALWAYS void turn(v4 *r) {
+    const v4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    const v4 c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    r[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5), r[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+    r[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5), r[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+/* Elements x[i * sx + j * sx2] to y[i * sy + j * sy2] for i < n, j < m; the inner strides sx2 and sy are 1. */
+ALWAYS void turn_tile(const float *x, idx sx, float *y, idx sy2, int n, int m) {
+    int i = 0;
+    for (; i + 4 <= n; i += 4) {
+        int j = 0;
+        for (; j + 4 <= m; j += 4) {
+            v4 r[4];
+            for (int k = 0; k < 4; k++) r[k] = *(const v4 *)(x + (i + k) * sx + j);
+            turn(r);
+            for (int k = 0; k < 4; k++) *(v4 *)(y + (j + k) * sy2 + i) = r[k];
+        }
+        for (; j < m; j++)
+            for (int k = 0; k < 4; k++) y[j * sy2 + i + k] = x[(i + k) * sx + j];
+    }
+    for (; i < n; i++)
+        for (int j = 0; j < m; j++) y[j * sy2 + i] = x[i * sx + j];
+}
+
+/* Any layout of an image to any other. */
 NEVER void reorder(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y) {
-    const int sb = MAX(1, s->block), tb = MAX(1, t->block), blocks = (t->channels + tb - 1) / tb;
+    const int sb = MAX(1, s->block), tb = MAX(1, t->block), step = MAX(sb, tb), blocks = (t->channels + step - 1) / step;
     SPLIT((idx)t->images * blocks * t->height);
     for (idx unit = begin; unit < end; unit++) {
         const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
-        float *to = y + t->first + image * t->image + block * t->plane + row * t->row;
-        for (int c = 0; c < tb; c++) {
-            const int channel = block * tb + c;
-            if (channel >= t->channels) {
-                for (int i = 0; i < t->width; i++) to[(idx)i * tb + c] = 0;
-            } else {
-                const float *from = x + s->first + image * s->image + channel / sb * s->plane + row * s->row + channel % sb;
-                for (int i = 0; i < t->width; i++) to[(idx)i * tb + c] = from[(idx)i * sb];
-            }
+        const int first = block * step, count = MIN(step, t->channels - first);
+        const float *from = x + s->first + image * s->image + first / sb * s->plane + row * s->row;
+        float *to = y + t->first + image * t->image + first / tb * t->plane + row * t->row;
+        if (sb == tb) {
+            for (idx i = 0; i < (idx)t->width * tb; i++) to[i] = from[i];
+        } else if (sb > tb) {
+            turn_tile(from, sb, to, t->plane, t->width, count);
+        } else {
+            turn_tile(from, s->plane, to, tb, count, t->width);
+            for (int i = 0; count < tb && i < t->width; i++)
+                for (int c = count; c < tb; c++) to[(idx)i * tb + c] = 0;
+        }
+    }
+}
+/* [N][groups * C][H][W] to [N][groups][H][W][C]. */
+NEVER void channels_last(const struct frame *f, const struct image *s, const float *x, float *y, int groups) {
+    const int sb = MAX(1, s->block), size = s->channels / groups;
+    SPLIT((idx)s->images * groups * s->height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % s->height, group = unit / s->height % groups, image = unit / s->height / groups;
+        float *to = y + unit * s->width * size;
+        for (int c = 0; c < size;) {
+            const int channel = group * size + c, count = sb == 1 ? size : MIN(sb - channel % sb, size - c);
+            const float *from = x + s->first + image * s->image + channel / sb * s->plane + row * s->row + channel % sb;
+            if (sb == 1) turn_tile(from, s->plane, to, size, count, s->width);
+            else
+                for (int i = 0; i < s->width; i++) {
+                    float *o = to + (idx)i * size + c;
+                    const float *p = from + (idx)i * sb;
+                    if (count == VL) vstore(o, vload(p));
+                    else
+                        for (int k = 0; k < count; k++) o[k] = p[k];
+                }
+            c += count;
         }
     }
 }
