@@ -72,7 +72,8 @@ def test_a_mistake_has_one_clear_message_and_its_code(argv: list[str], code: int
 def test_close_names_are_offered() -> None:
     assert "Did you mean --compilation-job-name?" in neo("describe-compilation-job", "--compilation-job-name", "x", "--compilation-jobname", "y").stderr  # fmt: skip
     assert "  * describe-compilation-job\n" in neo("describe-compilation-jobs").stderr
-    assert "Did you mean: delete-tags?" in neo("remove-tags").stderr
+    assert "Did you mean delete-tags?" in neo("remove-tags").stderr
+    assert "Did you mean" not in neo("describe-compilation-jobs").stderr
 
 
 def test_close_values_are_offered() -> None:

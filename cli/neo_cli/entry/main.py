@@ -71,8 +71,8 @@ def perform(context: Context, found: Scanned) -> int:
         raise Misuse("the following arguments are required: operation")
     name = found.words[0]
     if name not in commands.names():
-        near = did_you_mean([name], commands.COMMANDS)
-        raise Misuse(invalid_choice("argument operation", name, commands.names()), near.replace("mean ", "mean: "))
+        text = invalid_choice("argument operation", name, commands.COMMANDS)
+        raise Misuse(text, "" if "Maybe" in text else did_you_mean([name], commands.COMMANDS))
     try:
         command = commands.command(name)
     except ModuleNotFoundError as fault:
@@ -108,8 +108,8 @@ def _translated(fault: BaseException) -> BaseException:
     """click's exceptions in our words."""
     if isinstance(fault, click.Abort | EOFError):  # Ctrl-C, or Ctrl-D at a question
         return KeyboardInterrupt()
-    if isinstance(fault, click.exceptions.NoArgsIsHelpError):
-        place = fault.ctx.command_path.removeprefix("neo-cli ") if fault.ctx else ""
+    if isinstance(fault, click.UsageError) and fault.ctx and type(fault).__name__ == "NoArgsIsHelpError":  # click ≥ 8.2
+        place = fault.ctx.command_path.removeprefix("neo-cli ")
         return ParamValidation(
             f"usage: neo-cli [options] {place} <subcommand> [parameters]\nneo-cli: [ERROR]: too few arguments"
         )
