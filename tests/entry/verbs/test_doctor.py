@@ -38,7 +38,7 @@ def test_each_setting_names_its_source(doctor: Any, tmp_path: Path) -> None:
     assert code == 0 and "SECRETKEY" not in text
     assert found["engine"] == ("aws", "--engine") and found["region"] == ("eu-west-1", "AWS_DEFAULT_REGION")
     assert found["credentials"] == ("access key", "AWS_ACCESS_KEY_ID") and found["output"] == ("json", "--output")
-    assert found["store"] == (str(tmp_path / "neo" / "state"), "NEO_HOME")
+    assert found["store"] == (str(tmp_path / "neo" / "state" / "jobs.db"), "NEO_HOME")
     assert found["sandbox"][0] != "none"
 
 
@@ -50,7 +50,8 @@ def test_packages_come_from_the_packages_own_metadata(doctor: Any) -> None:
 
 
 def test_a_person_reads_lines_and_what_is_broken_is_among_them(doctor: Any) -> None:
-    code, text = doctor(AWS_PROFILE="nope")
+    code, text = doctor(AWS_PROFILE="nope", NEO_SLOTS="many", NEO_THREADS="2")
     assert code == 0
+    assert "error  [NEO_SLOTS is 'many'" in text and "NEO_THREADS" in text
     assert "error  [The config profile (nope) could not be found]" in text
     assert "bwrap" in text and "NEO_HOME" in text

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 TOOLS = ("bwrap", "qemu-aarch64", "qemu-arm")  # what a worker uses where it finds it
 PROBE = "neo_cli.worker.probe"
 DISTRIBUTION = "neo-cli"
+TOLD = ("NEO_ENGINE", "NEO_HOME", "NEO_SLOTS")  # variables that show as the source of another line
 
 
 @click.command("doctor")
@@ -49,10 +50,11 @@ def settings(context: Context) -> Iterator[dict[str, str]]:
         ("credentials", lambda: credentials(context)),
         ("output", lambda: _option(context, "output", "json")),
         ("store", lambda: _store(context)),
+        ("slots", lambda: _slots(context)),
         ("sandbox", lambda: sandbox(context)),
     ]
-    for name in ("NEO_SLOTS", "NEO_THREADS", "NEO_S3_ROOT", "NEO_SAVE_TEMPS"):
-        if environ.get(name):
+    for name in sorted(environ):
+        if name.startswith("NEO_") and name not in TOLD:
             questions.append((name, lambda name=name: (environ[name], "environment")))  # type: ignore[misc]
     for name, question in questions:
         yield _answer(name, question)
@@ -180,7 +182,14 @@ def _option(context: Context, name: str, default: str) -> tuple[Any, str]:
 
 
 def _store(context: Context) -> tuple[str | None, str]:
-    from neo_cli.base.paths import home
+    from neo_cli.jobs.opened import place
 
     source = next((name for name in ("NEO_HOME", "XDG_STATE_HOME") if context.environ.get(name)), "default")
-    return str(home("state", context.environ)), source
+    return str(place(context.environ)), source
+
+
+def _slots(context: Context) -> tuple[str | None, str]:
+    from neo_cli.jobs.launch import slots
+
+    source = "NEO_SLOTS" if context.environ.get("NEO_SLOTS") else "default: half the cores"
+    return str(slots(context.environ)), source
