@@ -122,6 +122,7 @@ def test_topics() -> None:
     page = neo("help", "exit-codes").stdout
     assert all(f"  {int(code)} " in page for code in ExitCode)
     assert "NEO_HOME" in neo("help", "environment").stdout
+    assert "argument topic: Found invalid choice 'weather'" in neo("help", "weather").stderr
 
 
 def test_the_version() -> None:

@@ -136,11 +136,13 @@ def _version(context: Context) -> int:
 
 def _help(context: Context, rest: Sequence[str]) -> int:
     """`help`, `help TOPIC`, or `help COMMAND` for `COMMAND help`."""
-    from neo_cli.entry.help import root
+    from neo_cli.entry.help import TOPICS, root
 
     topic = next((word for word in rest if not word.startswith("-")), "")
     if topic in commands.names():
         return invoke(commands.command(topic), topic, ["help"], context)
+    if topic and topic not in TOPICS:
+        raise Misuse(invalid_choice("argument topic", topic, [*TOPICS, *commands.COMMANDS]))
     context.stdout.write(root(context, topic))
     return ExitCode.OK
 
