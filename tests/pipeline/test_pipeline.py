@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from compiling import archive, compile_here, one_node, request
+from compiling import archive, compile_here, loaded, one_node, request
 from models.builders import BUILDERS
 from neo_cli.backends import BACKENDS, candidates
 from neo_cli.backends import onnxruntime as ort_backend
@@ -160,7 +160,7 @@ def test_models_that_cannot_be_read_say_why(tmp_path: Path) -> None:
 
 def test_a_shape_that_the_graph_cannot_take_is_the_users_fault(tmp_path: Path) -> None:
     graph = one_node("MatMul", {"x": (["n", "k"],)}, {"y": (["n", 3],)}, {"w": np.ones((4, 3), np.float32)})
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"The model does not run with inputs of the shapes x \[1, 5\]"):
         compile_here(graph, tmp_path, config='{"x":[1,5]}', options=FORCED)
 
 
@@ -219,3 +219,33 @@ def test_a_gpu_part_lies_beside_the_cpu_part(tmp_path: Path, monkeypatch: pytest
             cpu_part.run({"x": x})["probabilities"], other.run({"x": x})["probabilities"], rtol=1e-5
         )
     assert json.loads(made.report.read_text())["accelerator"]["verified"] == "emulated"
+
+
+def trees(thresholds: list[float]) -> onnx.ModelProto:
+    """One stump for each threshold on column 0, summed; the batch is free."""
+    count = len(thresholds)
+    rows = [(tree, node) for tree in range(count) for node in range(3)]
+    graph = one_node(
+        "TreeEnsembleRegressor", {"x": (["n", 2],)}, {"y": (["n", 1],)}, domain="ai.onnx.ml", n_targets=1,
+        nodes_treeids=[t for t, _ in rows], nodes_nodeids=[n for _, n in rows], nodes_featureids=[0] * len(rows),
+        nodes_modes=["BRANCH_LT" if n == 0 else "LEAF" for _, n in rows],
+        nodes_values=[thresholds[t] if n == 0 else 0.0 for t, n in rows],
+        nodes_truenodeids=[1 if n == 0 else 0 for _, n in rows], nodes_falsenodeids=[2 if n == 0 else 0 for _, n in rows],
+        target_treeids=[t for t, n in rows if n], target_nodeids=[n for _, n in rows if n],
+        target_ids=[0] * (2 * count), target_weights=[float(n) for _, n in rows if n],
+    )  # fmt: skip
+    graph.opset_import[1].version = 3
+    return graph
+
+
+def test_trees_are_checked_around_their_thresholds_at_any_batch(tmp_path: Path) -> None:
+    made = compile_here(trees([100.0, 101.0, 102.0, 103.0]), tmp_path, config='{"x":[-1,2]}', options=FORCED)
+    with load(made.artifact) as model:
+        x = np.array([[99, 0], [101.5, 0], [104, 0]], np.float32)
+        assert model.run({"x": x})["y"].ravel().tolist() == [4, 6, 8]
+    from neo_cli.model import feeds
+
+    drawn = np.concatenate(
+        [f["x"][:, 0] for _, f in feeds.seeded(loaded(trees([100.0, 103.0]), tmp_path / "m", '{"x":[-1,2]}'))]
+    )
+    assert 99 < drawn.min() < drawn.max() < 104

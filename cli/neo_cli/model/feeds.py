@@ -7,36 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 
 from neo_cli.base.errors import InputError
 from neo_cli.model import proto
 from neo_cli.model.model import Model, Tensor
+from neo_cli.model.ranges import Limits, allowed, known_words
 
 SAMPLE_BYTES = 2 << 30
 MAX_SAMPLES = 16  # rows of samples.npz that the check runs
 BATCH = 3  # a free batch is checked at this size and at 1
 ALWAYS = 2  # seeded feeds that every check uses; the rest are for outputs that these leave unjudged
 _SPREADS = (("uniform", BATCH), ("normal", 1), ("wide", 1), ("pixel", 1), ("smooth", 1))
-_PASS = {
-    "Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Slice", "Concat", "Split",
-    "Tile", "Gather", "Clip",
-}  # fmt: skip
-_INDEXED = {
-    "Gather": "axis",
-    "GatherElements": "axis",
-    "ScatterElements": "axis",
-    "OneHot": "",
-    "GatherND": "",
-    "Embedding": "",
-}
 
 
 def seeded(model: Model, seed: int = 0) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Feeds named by how their floats are spread: uniform in [0, 1), normal, then rarer ones."""
     random = np.random.default_rng(seed)
-    ranges = {t.name: _range(model.graph.graph, t) for t in model.inputs}
-    words = _words(model.graph.graph)
+    ranges = {t.name: allowed(model.graph.graph, t) for t in model.inputs}
+    words = known_words(model.graph.graph)
     for spread, batch in _SPREADS:
         yield spread, {t.name: _draw(t, random, spread, batch, ranges[t.name], words) for t in model.inputs}
 
@@ -114,7 +102,7 @@ def _draw(
     random: np.random.Generator,
     spread: str,
     batch: int,
-    limits: tuple[float, float] | None,
+    limits: Limits | None,
     words: list[str],
 ) -> np.ndarray:
     shape = tuple(batch if size == proto.FREE else size for size in tensor.shape)
@@ -155,10 +143,12 @@ def _integers(
     dtype: np.dtype,
     random: np.random.Generator,
     shape: tuple[int, ...],
-    limits: tuple[float, float] | None,
+    limits: Limits | None,
 ) -> np.ndarray:
     if limits is not None:
-        return random.integers(int(limits[0]), int(limits[1]) + 1, shape).astype(dtype)
+        return random.integers(
+            np.floor(limits[0]).astype(np.int64), np.ceil(limits[1]).astype(np.int64) + 1, shape
+        ).astype(dtype)
     if dtype.itemsize == 1 or len(shape) >= 4:  # pixels
         info = np.iinfo(dtype)
         return random.integers(max(info.min, -128), min(info.max, 255) + 1, shape).astype(dtype)
@@ -166,66 +156,3 @@ def _integers(
     if drawn.ndim:
         drawn[..., 0] = 1
     return drawn.astype(dtype)
-
-
-def _range(graph: onnx.GraphProto, tensor: Tensor) -> tuple[float, float] | None:
-    """The values an input may take, read from the Gathers, one-hot encodings and trees that it reaches."""
-    sizes = {t.name: tuple(t.dims) for t in graph.initializer} | {
-        v.name: proto.dims(v) for v in (*graph.value_info, *graph.input)
-    }
-    reached = {tensor.name}
-    low: float | None = None
-    high: float | None = None
-    for node in graph.node:
-        used = reached & set(node.input)
-        if not used:
-            continue
-        limit = _index_limit(node, used, sizes, graph)
-        if limit is not None:
-            high = min(high, limit) if high is not None else limit
-        elif node.op_type.startswith("TreeEnsemble"):
-            cuts = _thresholds(node, graph)
-            low = min(cuts, default=0.0) if low is None else min(low, *cuts)
-            high = max(cuts, default=1.0) if high is None else max(high, *cuts)
-        if node.op_type in _PASS and not (node.op_type == "Gather" and node.input[0] not in used):
-            reached |= set(node.output)
-    if high is None:
-        return None
-    if low is None:
-        return 0, high
-    margin = (high - low) * 0.1 or 1.0
-    return low - margin, high + margin
-
-
-def _index_limit(
-    node: onnx.NodeProto, used: set[str], sizes: dict[str, tuple[int, ...]], graph: onnx.GraphProto
-) -> int | None:
-    if node.op_type not in _INDEXED or len(node.input) < 2:
-        return None
-    if node.op_type == "OneHot":
-        depth = next((t for t in graph.initializer if t.name == node.input[1]), None)
-        return int(proto.array(depth).reshape(-1)[0]) - 1 if node.input[0] in used and depth is not None else None
-    shape = sizes.get(node.input[0], ())
-    if node.input[1] not in used or not shape:
-        return None
-    axis = proto.attributes(node).get("axis", 0) if _INDEXED[node.op_type] else 0
-    limit = min(shape) if node.op_type == "GatherND" else shape[axis]
-    return limit - 1 if limit > 0 else None
-
-
-def _thresholds(node: onnx.NodeProto, graph: onnx.GraphProto) -> list[float]:
-    found = proto.attributes(node)
-    values = found.get("nodes_values") or found.get("nodes_splits") or found.get("nodes_values_as_tensor")
-    if isinstance(values, onnx.TensorProto):
-        values = proto.array(values).tolist()
-    return [float(v) for v in values or [0.0, 1.0] if np.isfinite(v)]
-
-
-def _words(graph: onnx.GraphProto) -> list[str]:
-    """Strings the graph knows, and one it does not."""
-    found: list[str] = []
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.name in ("keys_strings", "cats_strings", "classlabels_strings", "stopwords"):
-                found += [s.decode() for s in attribute.strings]
-    return [*found[:1000], "unseen"]

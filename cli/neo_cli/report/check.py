@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from neo_cli.base.errors import AccuracyError, InputError
 from neo_cli.model import feeds, proto
 from neo_cli.model.model import Arrays, Log, Model
 from neo_cli.report.accuracy import Figures, Gate, compare, gate_for
+
+SAMPLE_SECONDS = 20.0  # that the source may spend on the archive's samples
 
 Run = Callable[[Arrays], Mapping[str, np.ndarray]]
 
@@ -35,7 +38,13 @@ def cases(model: Model, log: Log) -> list[Case]:
     found: list[Case] = []
     unusable: list[str] = []
     gate = gate_for(proto.precision_of(model.graph), "float32", None)
+    start = time.monotonic()
     for label, inputs in feeds.samples(model):
+        if found and time.monotonic() - start > SAMPLE_SECONDS:
+            log(
+                f"check: {len(found)} samples are enough; the source takes {(time.monotonic() - start) / len(found):.1f} s for each"
+            )
+            break
         found += _case(model, label, inputs, unusable)
     for position, (label, inputs) in enumerate(feeds.seeded(model)):
         if position >= feeds.ALWAYS and not _unjudged(found, model, gate):
@@ -46,6 +55,9 @@ def cases(model: Model, log: Log) -> list[Case]:
         release()
     for line in unusable:
         log(f"check: {line}")
+    if not found and not any("NaN" in line for line in unusable):
+        shapes = ", ".join(f"{t.name} {list(t.shape)}" for t in model.inputs)
+        raise InputError(f"The model does not run with inputs of the shapes {shapes}: {unusable[0]}.")
     if not found:
         raise InputError(
             f"The source cannot be checked: {unusable[0]}; put real inputs into the archive as samples.npz "
