@@ -108,7 +108,10 @@ def main() -> None:
                 ratios = [mine[i] / min(t[i] for t in told.values()) for i in (0, 1)]
                 row = "  ".join(f"{k} {m:.2f} ({low:.2f})" for k, (m, low) in told.items())
                 print(f"{Path(name).stem} {threads} thread(s): native {mine[0]:.2f} ({mine[1]:.2f})  {row}")
-                print(f"    ratio of medians {ratios[0]:.2f}, of minima {ratios[1]:.2f}; error {off:.1e}; {note}", flush=True)
+                print(
+                    f"    ratio of medians {ratios[0]:.2f}, of minima {ratios[1]:.2f}; error {off:.1e}; {note}",
+                    flush=True,
+                )
                 engine.close()
                 del calls
 

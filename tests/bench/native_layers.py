@@ -1,6 +1,6 @@
 """The time of each step of a natively compiled network: milliseconds (minimum of many runs), GFLOP/s of convolutions.
 
-    python tests/bench/native_layers.py NAME [--target ml_c5] [--runs 60] [--all]
+python tests/bench/native_layers.py NAME [--target ml_c5] [--runs 60] [--all]
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ def main() -> None:
         library = build.library(program.text, target, cpu_of(target), work)
         offset = program.weights.write(work / "compiled.params")
         settings = {"library": library.name, "weights": "compiled.params", "weights_offset": offset}
-        record = {"settings": settings, "inputs": [t.record() for t in model.inputs], "outputs": [t.record() for t in model.outputs]}
+        record = {
+            "settings": settings,
+            "inputs": [t.record() for t in model.inputs],
+            "outputs": [t.record() for t in model.outputs],
+        }
         engine = Engine(work, record, 1)
         feed = [np.ascontiguousarray(feeds(model)[t.name]) for t in model.inputs]
         outs = [np.empty(t.shape, t.dtype) for t in model.outputs]

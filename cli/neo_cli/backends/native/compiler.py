@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.backends.native import build as builder
-from neo_cli.backends.native import fusion, importer, layout, verify
+from neo_cli.backends.native import emulate, fusion, importer, layout, verify
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
 from neo_cli.model.build import Build
@@ -63,4 +63,6 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         cpu_features=target.features,
         notes=(f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch",),
         temps=stages.files,
+        emulate=emulate.runner(program, target, cpu, work / PARAMS, work),
+        emulator=emulate.told(target) if emulate.emulator(target) else "",
     )

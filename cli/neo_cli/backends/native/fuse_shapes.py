@@ -61,7 +61,9 @@ def channels_last(r: Rewriter) -> None:
             source, groups = cut.inputs[0], x.shape[1]
             wanted = (x.shape[0], x.shape[1] * x.shape[2], *x.shape[3:])
             if source.shape == wanted and source.const is None:
-                made = Node("fast.ChannelsLast", node.name, [source], node.outputs, {"groups": groups}, origin=node.origin)
+                made = Node(
+                    "fast.ChannelsLast", node.name, [source], node.outputs, {"groups": groups}, origin=node.origin
+                )
                 r.replace([cut, node], made, node)
         elif perm == (0, 2, 3, 1) and x.const is None:
             made = Node("fast.ChannelsLast", node.name, [x], node.outputs, {"groups": 1}, origin=node.origin)

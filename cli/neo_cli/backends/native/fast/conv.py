@@ -109,10 +109,13 @@ def _direct(node: Node, ctx: Context) -> str:
     (sh, sw), (dh, dw) = attrs["strides"], attrs["dilations"]
     height, width = (1, oh * ow) if flat(node) else (oh, ow)
     pitch = sw * block
-    taps = [i * dh * x.pitch[2] for i in range(kh)] if dw == 1 else [
+    partial = ic * factor // group % block  # padding of the last block is skipped, a multiple of 4 for lanes
+    skip = (block - partial) // 4 * 4 if partial and block > 4 else 0
+    joined = dw == 1 and not (skip and kw > 1)
+    taps = [i * dh * x.pitch[2] for i in range(kh)] if joined else [
         i * dh * x.pitch[2] + j * dw * block for i in range(kh) for j in range(kw)
     ]  # fmt: skip
-    run = kw * block if dw == 1 else block
+    run = kw * block if joined else block
     ins, outs = blocks_of(ic * factor // group, block), blocks_of(oc * factor // group, lanes)
     plan = schedule.direct(ctx.cpu, height, width, ins, len(taps) * run, outs, ins * sh * x.pitch[2] * 4)
     ctx.include("conv.h")
@@ -138,7 +141,7 @@ static const struct conv c = {{
     .out_image = {y.pitch[0]}, .out_plane = {y.pitch[1]}, .out_row = {y.pitch[2]},
     .add_image = {add_pitch[0]}, .add_plane = {add_pitch[1]}, .add_row = {add_pitch[2]},
     .images = {n}, .height = {height}, .width = {width}, .blocks = {ins}, .panel = {plan.panel},
-    .taps = {len(taps)}, .run = {run}, .pitch = {pitch}, .vectors = {plan.vectors}, .sections = {outs},
+    .taps = {len(taps)}, .run = {run}, .skip = {skip}, .pitch = {pitch}, .vectors = {plan.vectors}, .sections = {outs},
     .rows = {tiles.rows}, .columns = {tiles.columns}, .band = {plan.band}, .add_after = {int(bool(attrs.get("add_after")))},
     {act.fields(ctx)}, .tap = tap,
     .tile = {{{kernel(whole, widths[0])}, {kernel(whole, widths[1])}}},

@@ -11,6 +11,7 @@ struct conv {
     idx in_image, in_block, in_row;             /* floats to the next image, block, output row's input row */
     idx out_image, out_plane, out_row, out_pixel, add_image, add_plane, add_row;
     int images, height, width, blocks, panel, taps, run, pitch;
+    int skip;                                   /* the last of a block's `run` in the last block, which are padding */
     int vectors, sections;                      /* output vectors of a group; of all */
     int rows, columns, band;                    /* of a tile; rows of a band, a multiple of `rows` */
     int act, add_after;
@@ -40,7 +41,9 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
     const idx in_row = c->in_row, in_block = c->in_block;
     const int taps = c->taps, run = RUN ? RUN : c->run; /* a short run is written out */
     const idx *const tap = c->tap;
+    const int whole = run;
     for (int block = 0; block < blocks; block++) {
+        const int skip = !RUN && (flags & CONV_LAST) && block + 1 == blocks ? c->skip : 0, run = whole - skip;
         for (int t = 0; t < taps; t++) {
             const float *x = in + block * in_block + tap[t];
             if (LANES) { /* four steps of each pixel in one vector, multiplied by its lanes */
@@ -87,6 +90,7 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
                     for (int k = 0; k < run; k++) CONV_STEP
                 }
             }
+            w += (idx)skip * VECTORS * VL;
         }
     }
 #pragma clang loop unroll(full)
