@@ -42,8 +42,14 @@ def _types(graph: onnx.GraphProto) -> None:
             kind = value.type.WhichOneof("value")
             if value.name in weights or kind == "tensor_type":
                 continue
-            hint = "; export the model with zipmap off" if what == "output" and kind in ("sequence_type", "map_type") else ""
-            raise InputError(f"{_FAILS} The {what} '{value.name}' is a {(kind or 'value without a type').replace('_type', '')}, not a tensor{hint}.")
+            hint = (
+                "; export the model with zipmap off"
+                if what == "output" and kind in ("sequence_type", "map_type")
+                else ""
+            )
+            raise InputError(
+                f"{_FAILS} The {what} '{value.name}' is a {(kind or 'value without a type').replace('_type', '')}, not a tensor{hint}."
+            )
 
 
 def _operators(graph: onnx.ModelProto) -> None:
@@ -95,14 +101,22 @@ def _external(graph: onnx.ModelProto, path: Path, root: Path) -> None:
             raise InputError(f"{_FAILS} The weights '{tensor.name}' lie at '{location}', outside the archive.")
         if not file.is_file():
             raise InputError(f"{_FAILS} The weights file '{location}' is not in the archive.")
-        if file.open("rb").read(22).startswith(b"version https://git-lf"):
-            raise InputError(f"{_FAILS} {location} is a Git LFS pointer and not the weights themselves; run 'git lfs pull'.")
+        with file.open("rb") as stream:
+            pointer = stream.read(22).startswith(b"version https://git-lf")
+        if pointer:
+            raise InputError(
+                f"{_FAILS} {location} is a Git LFS pointer and not the weights themselves; run 'git lfs pull'."
+            )
         try:
             start, length = int(entry.get("offset", 0)), int(entry.get("length", proto.bytes_of(tensor)))
         except ValueError:
-            raise InputError(f"{_FAILS} The place of the weights '{tensor.name}' in '{location}' is not a number.") from None
+            raise InputError(
+                f"{_FAILS} The place of the weights '{tensor.name}' in '{location}' is not a number."
+            ) from None
         if start < 0 or length != proto.bytes_of(tensor) or start + length > file.stat().st_size:
-            raise InputError(f"{_FAILS} The weights file '{location}' is too short for '{tensor.name}', or its place is wrong.")
+            raise InputError(
+                f"{_FAILS} The weights file '{location}' is too short for '{tensor.name}', or its place is wrong."
+            )
 
 
 def _tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
