@@ -35,6 +35,7 @@ SCALARS = [
 ]
 NUMPY = {
     "numpy": ["dtype", "ndarray", "memmap", *SCALARS],
+    "numpy.ma": ["MaskedArray"],
     "numpy.core.multiarray": ["_reconstruct", "scalar"],
     "numpy._core.multiarray": ["_reconstruct", "scalar"],
     "numpy.core.numeric": ["_frombuffer"],
@@ -44,6 +45,9 @@ NUMPY = {
     "numpy.random.mtrand": ["RandomState"],
     "numpy.random._pickle": ["__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor"],
     "numpy.random._mt19937": ["MT19937"],
+    "numpy.random._pcg64": ["PCG64"],
+    "numpy.random._generator": ["Generator"],
+    "numpy.random.bit_generator": ["SeedSequence", "__pyx_unpickle_SeedSequence"],
     "joblib.numpy_pickle": ["NumpyArrayWrapper"],
     "sklearn.externals.joblib.numpy_pickle": ["NumpyArrayWrapper"],
     **{
@@ -67,6 +71,7 @@ INNER = {
     "sklearn._loss.loss": LOSSES,
     "sklearn._loss._loss": [n for loss in LOSSES for n in (f"Cy{loss}", f"__pyx_unpickle_Cy{loss}")]
     + ["__pyx_unpickle_CyLossFunction"],
+    "_loss": [n for loss in LOSSES for n in (f"Cy{loss}", f"__pyx_unpickle_Cy{loss}")],  # as 1.3 to 1.5 wrote it
     "sklearn._loss.link": ["HalfLogitLink", "IdentityLink", "Interval", "LogLink", "LogitLink", "MultinomialLogit"],
     "sklearn.linear_model._sgd_fast": [
         "EpsilonInsensitive", "Hinge", "Huber", "Log", "ModifiedHuber", "SquaredEpsilonInsensitive", "SquaredHinge", "SquaredLoss",
@@ -83,6 +88,8 @@ INNER = {
     "sklearn.utils._bunch": ["Bunch"],
     "sklearn.preprocessing._function_transformer": ["_identity"],
     "sklearn.impute._iterative": ["_ImputerTriplet"],
+    "sklearn.model_selection._split": ["GroupKFold", "KFold", "RepeatedKFold", "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedKFold"],
+    "sklearn.metrics._scorer": ["_PassthroughScorer"],
 }  # fmt: skip
 XGBOOST = {
     "xgboost.core": ["Booster"],
@@ -100,7 +107,8 @@ def main() -> None:
     for _, estimator in all_estimators():
         sklearn.setdefault(estimator.__module__, []).append(estimator.__name__)
     for module in sorted(INNER):
-        importlib.import_module(module)
+        if module != "_loss":
+            importlib.import_module(module)
     lists = {"python": PYTHON, "numpy": NUMPY, "sklearn": sklearn, "xgboost": XGBOOST}
     text = json.dumps({k: {m: sorted(set(v[m])) for m in sorted(v)} for k, v in lists.items()}, indent=1)
     OUT.write_text(text + "\n", encoding="utf-8")

@@ -39,7 +39,8 @@ def convolve(
     spatial: tuple[int, ...] = ()
     for at, seen in taps(x, kernel, stride, dilate):
         spatial = seen.shape[2:]
-        part = grouped[:, :, :, *at] @ seen.reshape(n, groups, seen.shape[1] // groups, -1)
+        place: Any = (slice(None), slice(None), slice(None), *at)
+        part = grouped[place] @ seen.reshape(n, groups, seen.shape[1] // groups, -1)
         total = part if total is None else np.add(total, part, out=total)
     assert total is not None
     return total.reshape(n, out, *spatial)

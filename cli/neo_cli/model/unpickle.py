@@ -52,9 +52,30 @@ def _has_wrappers(path: Path) -> bool:
     return False
 
 
-def _find(names: frozenset[str], module: str, name: str) -> None:
+class Columns(list):
+    """The columns of a ColumnTransformer's remainder as scikit-learn 1.5 to 1.8 pickled them: a list with notes."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self[:] = state.get("data", [])
+
+
+# Modules that older versions pickled under another name.
+MOVED = {
+    "_loss": "sklearn._loss._loss",
+    "numpy.core.multiarray": "numpy._core.multiarray",
+    "numpy.core.numeric": "numpy._core.numeric",
+    "scipy.sparse.coo": "scipy.sparse._coo",
+    "scipy.sparse.csc": "scipy.sparse._csc",
+    "scipy.sparse.csr": "scipy.sparse._csr",
+}
+GONE = {("sklearn.compose._column_transformer", "_RemainderColsList"): Columns}
+
+
+def _find(names: frozenset[str], module: str, name: str) -> tuple[str, Any]:
+    """The module to import the name from, or what stands for a class that today's version no longer has."""
     if f"{module} {name}" not in names:
         raise Forbidden(f"{module}.{name}")
+    return MOVED.get(module, module), GONE.get((module, name))
 
 
 class _Plain(pickle.Unpickler):
@@ -63,8 +84,8 @@ class _Plain(pickle.Unpickler):
         self.names = names
 
     def find_class(self, module: str, name: str) -> Any:
-        _find(self.names, module, name)
-        return super().find_class(module, name)
+        module, instead = _find(self.names, module, name)
+        return instead or super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
         raise Forbidden(f"the external object {str(pid)[:60]}")
@@ -77,8 +98,8 @@ def _load_joblib(path: Path, names: frozenset[str]) -> Any:
         """joblib's reader, which would itself call pickle.load for arrays of objects."""
 
         def find_class(self, module: str, name: str) -> Any:
-            _find(names, module, name)
-            return super().find_class(module, name)
+            module, instead = _find(names, module, name)
+            return instead or super().find_class(module, name)
 
         def load_build(self) -> None:
             wrapper = self.stack[-2] if len(self.stack) > 1 else None
