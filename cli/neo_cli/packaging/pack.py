@@ -8,9 +8,9 @@ import tarfile
 import zlib
 from pathlib import Path
 
-LEVEL = 4
-TRIAL = 1 << 20  # bytes from the middle of the largest file that show whether compressing is worth its time
-WORTH = 0.85  # float weights shrink to about 0.93 at any level, for three seconds per 100 MB
+LEVEL = 1  # weights shrink by as much at this level as at any other, and each next one costs seconds
+TRIAL, PLACES = 1 << 17, 8  # bytes from places across the largest file that show whether compressing is worth its time
+WORTH = 0.85  # float weights shrink to about 0.93, for three seconds per 100 MB
 
 
 def pack(folder: Path, archive: Path, created: int) -> str:
@@ -29,10 +29,16 @@ def pack(folder: Path, archive: Path, created: int) -> str:
 def _level(folder: Path) -> int:
     """LEVEL, or 0 where the largest file would hardly shrink."""
     largest = max((p for p in sorted(folder.rglob("*")) if p.is_file()), key=lambda p: p.stat().st_size)
+    size = largest.stat().st_size
+    if size < TRIAL * PLACES:
+        return LEVEL
+    before = after = 0
     with largest.open("rb") as stream:
-        stream.seek(max(0, largest.stat().st_size // 2 - TRIAL // 2))
-        part = stream.read(TRIAL)
-    return LEVEL if len(part) < TRIAL or len(zlib.compress(part, 1)) < WORTH * len(part) else 0
+        for place in range(PLACES):
+            stream.seek(size * place // PLACES)
+            part = stream.read(TRIAL)
+            before, after = before + len(part), after + len(zlib.compress(part, LEVEL))
+    return LEVEL if after < WORTH * before else 0
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, created: int) -> None:
