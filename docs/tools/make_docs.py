@@ -18,22 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 RECORD = DOCS / "support.json"
 
-ENVIRONMENT = (
-    ("NEO_HOME", "state, cache and configuration in one folder, in place of the XDG folders"),
-    ("NEO_ENGINE", "`local` or `aws`: where requests go"),
-    ("NEO_SLOTS", "how many jobs run at once on this machine"),
-    ("NEO_THREADS", "threads of the runtime; all cores when unset"),
-    ("NEO_SAVE_TEMPS", "a folder that keeps the text of every compile stage"),
-    ("NEO_S3_ROOT", "a folder that stands for S3: `s3://bucket/key` is `DIR/bucket/key`"),
-    ("NEO_TEST_MODELS", "tests only: where the really trained public models lie"),
-)
-
-CODES = {
-    "OK": "done", "INTERRUPTED": "Ctrl-C; a running job goes on", "USAGE": "the command line or a parameter was not understood",
-    "CONFIGURATION": "region, credentials or configuration are missing", "SERVICE": "the service (AWS or the local engine) refused the request",
-    "GENERAL": "anything else; also `wait` on a job that FAILED",
-}  # fmt: skip
-
 
 def help_text(*command: str) -> str:
     """What `neo-cli COMMAND --help` prints at 100 columns, away from the user's configuration."""
@@ -50,13 +34,12 @@ def help_text(*command: str) -> str:
 
 def reference() -> str:
     from neo_cli.entry.commands import COMMANDS
-
-    from neo_cli.base.errors import ExitCode
+    from neo_cli.entry.help import CODES, ENVIRONMENT
     from neo_cli.entry.output import FORMATS
 
     parts = ["# Reference", "", "Written by `docs/tools/make_docs.py` from the program itself; do not edit.", ""]
     parts += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
-    parts += [f"| {int(code)} | {CODES[code.name]} |" for code in ExitCode]
+    parts += [f"| {int(code)} | {text} |" for code, text in CODES.items()]
     parts += [
         "",
         "## Environment",
@@ -64,7 +47,7 @@ def reference() -> str:
         "AWS's own variables are honoured as the AWS CLI v2 documents them; these are ours.",
         "",
     ]
-    parts += ["| variable | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in ENVIRONMENT)]
+    parts += ["| variable | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in ENVIRONMENT.items())]
     parts += ["", "## Output formats", "", ", ".join(f"`{name}`" for name in FORMATS) + " (`--output`).", ""]
     parts += ["## neo-cli", "", "```text", help_text(), "```", ""]
     for name in COMMANDS:

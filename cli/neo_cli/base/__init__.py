@@ -1,1 +1,1 @@
-""""""
+"""The foundation: errors, paths, tables of names."""

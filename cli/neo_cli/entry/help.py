@@ -59,6 +59,8 @@ ENVIRONMENT = {
     "NEO_THREADS": "threads of the runtime; all cores when unset",
     "NEO_SAVE_TEMPS": "a folder that keeps the text of every compile stage",
     "NEO_S3_ROOT": "a folder that stands for S3: `s3://bucket/key` is `DIR/bucket/key`",
+    "NEO_JOB_MEMORY": 'bytes a job may use ("6G"); four fifths of the machine\'s memory when unset',
+    "NEO_MAX_JOBS": "how many jobs may wait or run; more are refused with ResourceLimitExceeded",
 }
 
 

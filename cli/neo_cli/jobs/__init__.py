@@ -1,1 +1,1 @@
-""""""
+"""The job record, its rules and its stores: where office and workshop meet."""

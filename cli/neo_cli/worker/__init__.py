@@ -1,1 +1,1 @@
-""""""
+"""The worker: attempts at jobs, in processes of their own."""

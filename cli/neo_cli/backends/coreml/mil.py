@@ -80,7 +80,8 @@ def build(model: onnx.ModelProto) -> Any:
     import coremltools as ct
     from coremltools.converters.mil.mil import Builder, Function, Program, types
 
-    import neo_cli.backends.coreml.rules  # noqa: F401  the rules register themselves
+    import neo_cli.backends.coreml.rules
+    import neo_cli.backends.coreml.rules_shape  # noqa: F401  the rules register themselves
 
     kinds = {"float32": types.fp32, "int64": types.int32, "int32": types.int32, "float16": types.fp16}
     constants = {i.name: narrow(numpy_helper.to_array(i)) for i in model.graph.initializer}
