@@ -98,9 +98,7 @@ def test_a_stopped_process_loses_its_job_with_its_lease(service: Service) -> Non
 def test_what_a_lost_attempt_left_running_is_ended(service: Service) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     claimed(service, gone())
-    from dataclasses import asdict
-
-    service.store.note("a", 1, {"child": asdict(life.identity(child.pid))})
+    service.store.note("a", 1, {"child": life.identity(child.pid)._asdict()})
     life.tend(service.store, NOW + 1)
     assert child.wait(5) == -signal.SIGKILL
     child.stdin.close()  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 STARTING, INPROGRESS, COMPLETED = "STARTING", "INPROGRESS", "COMPLETED"
 FAILED, STOPPING, STOPPED = "FAILED", "STOPPING", "STOPPED"
@@ -24,8 +24,7 @@ DAY = 86_400
 LOSSES = 3  # a job whose worker was lost so often is FAILED
 
 
-@dataclass(frozen=True)
-class Runner:
+class Runner(NamedTuple):
     """Who works on an attempt: enough to tell a live process from a stranger that got its number later."""
 
     host: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from neo_cli.base.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationException
@@ -17,14 +16,18 @@ PAGE = 100
 HOME_OF_IMAGES = "us-east-1"  # whose image is named when no region is set
 
 
-@dataclass
 class Service:
     """One store and what surrounds it: a clock, the region that colours ARNs, the environment's NEO_* settings."""
 
-    store: Store
-    now: Callable[[], float]
-    region: str | None = None
-    environ: Mapping[str, str] = field(default_factory=dict)
+    def __init__(
+        self,
+        store: Store,
+        now: Callable[[], float],
+        region: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.store, self.now, self.region = store, now, region
+        self.environ: Mapping[str, str] = environ or {}
 
     def call(self, operation: str, params: Params, trusted: bool = False) -> dict[str, Any]:
         """Answer one request; its places are absolute already. Raises ServiceErrors."""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,7 +66,7 @@ class Compiler:
 
     def mark(self) -> dict[str, Any]:
         """The child's identity, so that whoever finds the job without its runner can end it."""
-        return asdict(identity(self.process.pid))
+        return identity(self.process.pid)._asdict()
 
     def running(self) -> bool:
         return self.process.poll() is None

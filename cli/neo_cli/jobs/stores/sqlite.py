@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +213,7 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
 
 def _column(name: str, value: Any) -> Any:
     if name == "runner":
-        return None if value is None else json.dumps(asdict(value))
+        return None if value is None else json.dumps(value._asdict())
     if name == "trusted":
         return int(value)
     return json.dumps(value, ensure_ascii=False) if name in _JSON else value
