@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from backends.graphs import as_model, error, feeds
 from models.builders import BUILDERS
-
 from neo_cli.backends.native import compile
 from neo_cli.model.model import Model
 from neo_cli.runtime.engines.native import Engine

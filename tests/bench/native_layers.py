@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from backends.graphs import as_model, feeds
 from models.builders import BUILDERS
-
 from neo_cli.backends.native import build, compiler
 from neo_cli.backends.native.cpus import cpu_of
 from neo_cli.backends.native.ir import Node
@@ -81,7 +80,7 @@ def _show(nodes: list[Node], best: np.ndarray, every: bool) -> None:
     for index, (node, ms) in enumerate(zip(nodes, best)):
         x, y = next(v for v in node.inputs if v is not None), node.outputs[0]
         weights = node.inputs[1].shape if flops(node) else ""
-        key = f"{node.op:14} {str(x.shape):20} {str(weights):20} -> {str(y.shape):20} {node.attrs.get('m', '')}"
+        key = f"{node.op:14} {x.shape!s:20} {weights!s:20} -> {y.shape!s:20} {node.attrs.get('m', '')}"
         rows.setdefault(f"{index:4} {key}" if every else key, []).append(ms)
         rows[f"{index:4} {key}" if every else key].append(flops(node))
     for key, found in sorted(rows.items(), key=lambda r: -sum(r[1][::2])) if not every else rows.items():

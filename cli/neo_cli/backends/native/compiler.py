@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.backends.native import build as builder
-from neo_cli.backends.native import emulate, fusion, importer, layout, verify
+from neo_cli.backends.native import check, emulate, fusion, importer, layout, verify
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
 from neo_cli.model.build import Build
+from neo_cli.model.feeds import seeded
 from neo_cli.model.model import Model
 from neo_cli.targets.devices import Target
 
 NAME = "native"
 PARAMS = "compiled.params"
+WINOGRAD = {"auto": 4, "4": 4, "2": 2, "off": 0}  # the largest tiles that 3x3 convolutions may use
 
 
 @dataclass
@@ -39,6 +41,8 @@ def lower(
     graph = verify.graph(importer.load(model), "import")
     stages.keep("1-import.txt", graph.text())
     graph = verify.graph(fusion.fuse(graph, cpu), "fusion")
+    for node in (n for n in graph.nodes if n.op == "fast.Conv"):
+        node.attrs.setdefault("winograd", WINOGRAD[str(options.get("winograd", "auto"))])
     stages.keep("2-fusion.txt", graph.text())
     graph = verify.graph(layout.lay_out(graph, cpu), "layout")
     stages.keep("3-layout.txt", graph.text())
@@ -55,14 +59,28 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
     program = lower(model, cpu, target, options, stages)
     built = builder.library(program.text, target, cpu, work)
     offset = program.weights.write(work / PARAMS)
+    notes = [f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch"]
+    if options.get("check_all"):
+        notes.append(_checked(model, cpu, target, options, work))
     return Build(
         backend=NAME,
         engine=NAME,
         files={built.name: built, PARAMS: work / PARAMS},
         settings={"library": built.name, "weights": PARAMS, "weights_offset": offset},
         cpu_features=target.features,
-        notes=(f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch",),
+        notes=tuple(notes),
         temps=stages.files,
         emulate=emulate.runner(program, target, cpu, work / PARAMS, work),
         emulator=emulate.told(target) if emulate.emulator(target) else "",
     )
+
+
+def _checked(model: Model, cpu: Cpu, target: Target, options: Mapping[str, Any], work: Path) -> str:
+    """Compare every named tensor with ONNX Runtime's; needs a machine that runs the target's code."""
+    folder = work / "check"
+    folder.mkdir(exist_ok=True)
+    program = lower(model, cpu, target, options, Stages(folder), keep=True)
+    _, feed = next(seeded(model))
+    errors = check.check_all(model, program, emulate.as_linux(target), cpu, feed, folder)
+    worst = max(errors, key=lambda name: errors[name])
+    return f"{len(errors)} tensors compared with ONNX Runtime, the largest error {errors[worst]:.1e} in '{worst}'"

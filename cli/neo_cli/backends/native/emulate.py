@@ -42,13 +42,19 @@ def told(target: Target) -> str:
     return name if target.os in ("linux", "android") else f"{name}, the same C as Linux code"
 
 
+def as_linux(target: Target) -> Target:
+    """The target, or Linux on its processor where its system's programs do not start here."""
+    if target.os in ("linux", "android"):
+        return target
+    return replace(target, os="linux", triple=_LINUX[target.arch])
+
+
 def runner(program: Program, target: Target, cpu: Cpu, params: Path, work: Path) -> Run | None:
     """A function from inputs to outputs; None without an emulator. The program is built at the first call."""
     found = emulator(target)
     if found is None:
         return None
-    if target.os not in ("linux", "android"):
-        target = replace(target, os="linux", triple=_LINUX[target.arch])
+    target = as_linux(target)
     made: list[Path] = []
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -172,10 +172,8 @@ def _attention(r: Rewriter, softmax: Node) -> tuple[list[Node], Node, Node] | No
             break
         by = scalar(node.inputs[1])
         if node.op == "Add" and mask is None and scale == 1.0:
-            score = next(
-                (v for v in node.inputs if r.maker(v, "Mul", "Div", "MatMul") and v.shape == node.outputs[0].shape),
-                None,
-            )  # type: ignore[union-attr]
+            whole = [v for v in node.inputs if v is not None and v.shape == node.outputs[0].shape]
+            score = next((v for v in whole if r.maker(v, "Mul", "Div", "MatMul")), None)
             if score is None:
                 return None
             mask, value = other(node, score), score

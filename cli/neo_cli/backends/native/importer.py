@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from neo_cli.backends.native.ir import C_TYPES, Graph, Node, Value
-from neo_cli.backends.native.ops import expand
+from neo_cli.backends.native.ops import expand, shapes
 from neo_cli.base.errors import CompileError, OperatorNotImplemented
 from neo_cli.model import proto
 from neo_cli.model.model import Model
@@ -85,7 +85,7 @@ class Importer:
         if parts is not None:
             return [node for part in parts for node in self._node(part)]
         inferred = None
-        outputs = []
+        outputs: list[Value] = []
         for name in source.output:
             dtype, shape = self._type(name)
             if name and shape is None:
@@ -161,6 +161,11 @@ class Importer:
 
     def _infer(self, source: onnx.NodeProto, used: list[Value | None]) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Shapes by ONNX's inference of this node alone, with the constants that are known."""
+        domain = "" if source.domain == "ai.onnx" else source.domain
+        attrs = {a.name: attribute(a) for a in source.attribute} if domain else {}
+        own = shapes.infer(domain, source.op_type, attrs, used, len(source.output))
+        if own is not None:
+            return dict(zip(source.output, own))
         try:
             schema = onnx.defs.get_schema(source.op_type, self.opsets.get(source.domain, 1), source.domain)
             values = {v.name: v for v in used if v is not None}

@@ -48,7 +48,8 @@ class Layouter:
         if layout in forms:
             return forms[layout]
         if layout == ROW:
-            source, target = next(iter(forms.values())), value
+            source = next(iter(forms.values()))
+            target = value
         else:
             twin = _same_bytes(value, layout, forms)
             if twin is not None:
@@ -69,9 +70,7 @@ class Layouter:
                 self.forms[value] = {ROW: value}
             self.nodes.append(node)
             return
-        inputs: list[Value | None] = []
-        for value, layout in zip(node.inputs, wanted.inputs):
-            inputs.append(value if value is None or layout is None else self.form(value, layout))
+        inputs = [v if v is None or lay is None else self.form(v, lay) for v, lay in zip(node.inputs, wanted.inputs)]
         outputs = []
         for value in node.outputs:
             found = value if wanted.output == ROW else Value(value.name, value.dtype, value.shape, layout=wanted.output)

@@ -60,7 +60,8 @@ def _conv(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
         planar = False
     op, attrs = "fast.Conv", {}
     if not last and _square(node):
-        m = schedule.algorithm(cpu, x.shape[1], w.shape[0], *node.outputs[0].shape[2:], node.attrs.get("winograd", 4))
+        height, width = node.outputs[0].shape[2:]
+        m = schedule.algorithm(cpu, x.shape[1], w.shape[0], height, width, node.attrs.get("winograd", 4))
         if m:
             op, attrs = "fast.Winograd", {"m": m}
     return Blocked(op, [Layout(1) if planar else whole, None, None, whole], whole, attrs)
@@ -98,19 +99,17 @@ def _binary(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     for i, value in enumerate(node.inputs):
         assert value is not None
         if value.const is not None:
-            found = per_channel(value, y.shape[axis], len(y.shape), axis)
-            if found is None:
+            constant = per_channel(value, y.shape[axis], len(y.shape), axis)
+            if constant is None:
                 return None
-            consts[i] = _channels(value.name, found, cpu.lanes, layout)
+            consts[i] = _channels(value.name, constant, cpu.lanes, layout)
         elif value.shape != y.shape and not (
             not layout.last and value.shape == (*y.shape[:2], *[1] * (len(y.shape) - 2))
         ):
             return None
         wanted.append(None if i in consts else layout)
-    if consts:
-        node = node  # the constants take the places of the row-major ones
-        for i, value in consts.items():
-            node.inputs[i] = value
+    for i, small in consts.items():  # the constants take the places of the row-major ones
+        node.inputs[i] = small
     return Blocked("fast.Binary", wanted, layout, {"kind": node.op})
 
 

@@ -43,7 +43,7 @@ def plan(graph: Graph, contexts: Sequence[Context], keep: bool = False) -> Plan:
     """Place every value that is not the caller's; `keep` gives each a buffer of its own, so that all can be read later."""
     found = Plan()
     outside = set(graph.inputs) | set(graph.outputs)
-    wanted = []
+    wanted: list[tuple[int, int, int, Value | tuple[int, str]]] = []
     for value, (first, last) in lives(graph).items():
         if value.home is None and value.const is None and value not in outside:
             span = (0, len(graph.nodes)) if keep else (first, last)
@@ -74,11 +74,11 @@ def lives(graph: Graph) -> Mapping[Value, tuple[int, int]]:
     """The steps at which a value is made and last read; what lies inside another value is part of that one's life."""
     spans: dict[Value, list[int]] = {}
     for step, node in enumerate(graph.nodes):
-        for value in [*node.outputs, *(v for v in node.inputs if v is not None)]:
+        for value in [*node.outputs, *node.inputs]:
             while value is not None:
                 span = spans.setdefault(value, [step, step])
                 span[1] = step
-                value = value.home  # type: ignore[assignment]
+                value = value.home
     return {value: (first, last) for value, (first, last) in spans.items()}
 
 

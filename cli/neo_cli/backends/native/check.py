@@ -1,0 +1,128 @@
+"""Every named tensor of a compiled model beside ONNX Runtime's, not the outputs alone."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from neo_cli.backends.native import build
+from neo_cli.backends.native.cpus import Cpu
+from neo_cli.backends.native.emit import Program
+from neo_cli.backends.native.ir import Value
+from neo_cli.base.errors import AccuracyError
+from neo_cli.model.model import Model
+from neo_cli.targets.devices import Target
+
+TOLERANCE = 1e-3  # of the largest value of a tensor
+
+
+def check_all(
+    model: Model, program: Program, target: Target, cpu: Cpu, feeds: Mapping[str, np.ndarray], work: Path
+) -> dict[str, float]:
+    """Run `program` (lowered with keep=True) here; the error of each tensor, AccuracyError names the first that is off."""
+    found = tensors(program, target, cpu, feeds, work)
+    wanted = _reference(model, [name for name in found], feeds)
+    errors = {}
+    for name, array in wanted.items():
+        errors[name] = _difference(found[name], array)
+        if not errors[name] <= TOLERANCE:
+            raise AccuracyError(
+                f"The tensor '{name}' of the native build is off by {errors[name]:.1e} of its largest value."
+            )
+    return errors
+
+
+def tensors(
+    program: Program, target: Target, cpu: Cpu, feeds: Mapping[str, np.ndarray], work: Path
+) -> dict[str, np.ndarray]:
+    """What every value holds after one run on one thread in a scratch full of NaN."""
+    library = ctypes.CDLL(str(build.library(program.text, target, cpu, work).resolve()))
+    params = work / "check.params"
+    offset = program.weights.write(params)
+    blob = _aligned(np.fromfile(params, np.uint8)[offset:])
+    inputs = [np.ascontiguousarray(feeds[v.name]) for v in program.graph.inputs]
+    outputs = [np.zeros(v.shape, _dtype(v)) for v in program.graph.outputs]
+    scratch = _aligned(np.full(program.scratch(1), 0xFF, np.uint8))
+    pointers = [(ctypes.c_void_p * max(1, len(a)))(*(x.ctypes.data for x in a)) for a in (inputs, outputs)]
+    address = ctypes.c_void_p
+    run = library.neo_run
+    run.restype, run.argtypes = None, [address] * 4 + [ctypes.c_int32, ctypes.c_int32, address, address]
+    run(*pointers, blob.ctypes.data, scratch.ctypes.data, 0, 1, None, None)
+    named = {v.name: array for v, array in zip(program.graph.outputs, outputs)}
+    for value in program.graph.values():
+        place = _place(program, value)
+        if place is not None and value.name not in named:
+            named[value.name] = unpack(value, scratch[place : place + value.bytes])
+    return named
+
+
+def unpack(value: Value, data: np.ndarray) -> np.ndarray:
+    """The tensor in ONNX's order from the bytes of its buffer."""
+    flat = data.view(_dtype(value))
+    layout = value.layout
+    if not layout.block:
+        return flat.reshape(value.shape)
+    n, c, h, w = value.image
+    top, left, bottom, right = layout.border
+    blocks = -(-c // layout.block)
+    cube = flat.reshape(n, blocks, h + top + bottom, w + left + right, layout.block)
+    cube = cube[:, :, top : top + h, left : left + w]
+    if layout.last:
+        return cube.transpose(0, 2, 3, 1, 4).reshape(w, -1)[:, :c].reshape(value.shape)
+    return cube.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c].reshape(value.shape)
+
+
+def _place(program: Program, value: Value) -> int | None:
+    offset, home = 0, value
+    while home.home is not None:
+        offset, home = offset + home.offset, home.home
+    start = program.plan.places.get(home)
+    return None if start is None else start + offset
+
+
+def _reference(model: Model, names: list[str], feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """ONNX Runtime's values, without its own fusions, of the tensors that both graphs know."""
+    import onnxruntime as ort
+
+    graph = onnx.ModelProto()
+    graph.CopyFrom(model.graph)
+    made = {name for node in graph.graph.node for name in node.output if name}
+    shared = [name for name in dict.fromkeys(names) if name in made]
+    known = {output.name for output in graph.graph.output}
+    graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in shared if name not in known)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return dict(zip(shared, session.run(shared, dict(feeds))))
+
+
+def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    if not wanted.size:
+        return 0.0
+    one, two = found.astype(np.float64), wanted.astype(np.float64)
+    same = (one == two) | (np.isnan(one) & np.isnan(two))
+    if same.all():
+        return 0.0
+    off = np.abs(np.where(same, 0.0, one - two))
+    return float(off.max() / max(np.abs(two[np.isfinite(two)]).max(initial=0.0), 1e-30))
+
+
+def _dtype(value: Value) -> np.dtype:
+    if value.dtype == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(value.dtype)
+
+
+def _aligned(data: np.ndarray) -> np.ndarray:
+    """The same bytes at a multiple of 64."""
+    raw = np.empty(data.nbytes + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    raw[start : start + data.nbytes] = data
+    return raw[start : start + data.nbytes]

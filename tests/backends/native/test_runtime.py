@@ -1,0 +1,85 @@
+"""The library's promises to its caller: no symbols wanted, no state kept, the processor's modes put back."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.graphs import as_model, error, feeds
+from models.builders import BUILDERS
+from neo_cli.backends.native import compile
+from neo_cli.targets.devices import targets
+
+
+def test_the_library_wants_no_symbol_and_writes_no_global(tmp_path: Path):
+    build = compile(as_model(BUILDERS["mobilenetv2"](True), tmp_path), targets()["LINUX_X86_64"], {}, tmp_path)
+    tool = shutil.which("readelf")
+    if tool is None:
+        pytest.skip("readelf is not installed here")
+    said = subprocess.run(
+        [tool, "-W", "--dyn-syms", "-S", str(build.files["compiled.so"])], capture_output=True, text=True, check=True
+    )
+    wanted = [line for line in said.stdout.splitlines() if " UND " in line and line.split()[-1] != "UND"]
+    sections = [
+        line.split("]")[1].split()[0]
+        for line in said.stdout.splitlines()
+        if line.strip().startswith("[") and "]" in line
+    ]
+    assert not wanted
+    assert ".bss" not in sections and ".data" not in sections
+
+
+def test_one_engine_serves_several_threads(start):
+    model, engine = start(BUILDERS["mlp"](True), threads=2)
+    inputs = [feeds(model, seed) for seed in range(6)]
+    wanted = [model.oracle(feed) for feed in inputs]
+    found: dict[int, dict] = {}
+
+    def work(index: int) -> None:
+        for _ in range(20):
+            found[index] = engine.run(inputs[index])
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(error(found[i], wanted[i]) < 5e-6 for i in range(6))
+
+
+def test_two_engines_of_one_library_do_not_meet(start):
+    graph = BUILDERS["resnet50"](True)
+    (model, one), (_, two) = start(graph), start(graph, threads=2)
+    a, b = feeds(model, 1), feeds(model, 2)
+    first = one.run(a)
+    two.run(b)
+    assert np.array_equal(one.run(a)["output"], first["output"])
+
+
+def test_denormal_numbers_are_left_as_they_were(start):
+    model, engine = start(BUILDERS["mlp"](True))
+    engine.run(feeds(model))
+    tiny = np.array([1e-40], np.float32)
+    assert (tiny + tiny)[0] > 0
+
+
+def test_the_library_says_what_it_takes(start):
+    model, engine = start(BUILDERS["bert"](True))
+    library = engine.library
+    library.neo_name.restype = library.neo_dtype.restype = ctypes.c_char_p
+    library.neo_shape.restype = ctypes.POINTER(ctypes.c_int64)
+    library.neo_bytes.restype = ctypes.c_size_t
+    for kind, tensors in ((0, model.inputs), (1, model.outputs)):
+        assert library.neo_count(kind) == len(tensors)
+        for index, tensor in enumerate(tensors):
+            assert library.neo_name(kind, index).decode() == tensor.name
+            assert library.neo_dtype(kind, index).decode() == tensor.dtype
+            rank = library.neo_rank(kind, index)
+            assert tuple(library.neo_shape(kind, index)[:rank]) == tensor.shape
+            assert library.neo_bytes(kind, index) == np.dtype(tensor.dtype).itemsize * int(np.prod(tensor.shape))
