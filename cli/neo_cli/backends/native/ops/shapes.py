@@ -1,0 +1,69 @@
+"""Result types of operators for which ONNX has no shape inference: ai.onnx.ml and ONNX Runtime's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neo_cli.backends.native.ir import Value
+
+Shape = tuple[str, tuple[int, ...]]
+ML = "ai.onnx.ml"
+SAME = {
+    "Gelu", "BiasGelu", "FastGelu", "QuickGelu", "QLinearSigmoid", "QLinearLeakyRelu", "SimplifiedLayerNormalization",
+}  # fmt: skip
+
+
+def infer(domain: str, op: str, attrs: dict[str, Any], inputs: Sequence[Value | None], outputs: int) -> list[Shape] | None:
+    """(dtype, shape) of each output; None for operators that are not known here."""
+    x = inputs[0] if inputs else None
+    if x is None:
+        return None
+    if domain == ML:
+        return _classic(op, attrs, x, inputs)
+    if domain == "com.microsoft":
+        return _contributed(op, attrs, x, inputs, outputs)
+    return None
+
+
+def _classic(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | None]) -> list[Shape] | None:
+    rows = x.shape[0] if len(x.shape) > 1 else 1
+    if op in ("TreeEnsembleRegressor", "TreeEnsemble"):
+        dtype = "float64" if op == "TreeEnsemble" and x.dtype == "float64" else "float32"
+        return [(dtype, (rows, int(attrs.get("n_targets", 1))))]
+    if op in ("TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier"):
+        name = "classlabels_ints" if op != "TreeEnsembleClassifier" else "classlabels_int64s"
+        labels = attrs.get(name) or ()
+        return [("int64", (rows,)), ("float32", (rows, len(labels)))] if len(labels) else None
+    if op == "LinearRegressor":
+        return [("float32", (rows, int(attrs.get("targets", 1))))]
+    if op == "SVMRegressor":
+        return [("float32", (rows, 1))]
+    if op in ("Scaler", "Normalizer"):
+        return [("float32", x.shape)]
+    if op in ("Binarizer", "Imputer"):
+        return [(x.dtype, x.shape)]
+    if op == "LabelEncoder":
+        tensor = attrs.get("values_tensor")
+        dtype = np.asarray(tensor).dtype.name if tensor is not None else ("int64" if len(attrs.get("values_int64s", ())) else "float32")
+        return [(dtype, x.shape)]
+    if op == "ArrayFeatureExtractor" and inputs[1] is not None:
+        return [(x.dtype, (*(x.shape[:-1] or (1,)), inputs[1].size))]
+    return None
+
+
+def _contributed(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | None], outputs: int) -> list[Shape] | None:
+    if op in SAME:
+        return [(x.dtype, x.shape)]
+    if op in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
+        return [(x.dtype, x.shape), ("float32", (0,)), ("float32", (0,)), (x.dtype, x.shape)][:outputs]
+    if op in ("QLinearAdd", "QLinearMul") and inputs[3] is not None:
+        return [(x.dtype, tuple(np.broadcast_shapes(x.shape, inputs[3].shape)))]
+    if op == "QuantizeLinear":
+        zero = inputs[2] if len(inputs) > 2 else None
+        return [(zero.dtype if zero is not None else "uint8", x.shape)]
+    if op == "DequantizeLinear" and inputs[1] is not None:
+        return [(inputs[1].dtype, x.shape)]
+    return None

@@ -1,0 +1,192 @@
+"""TreeEnsembleRegressor, TreeEnsembleClassifier and TreeEnsemble: walks of many rows, or of many trees, at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neo_cli.backends.native.ir import Node
+from neo_cli.backends.native.operators import Context, operator
+from neo_cli.backends.native.ops import types
+from neo_cli.backends.native.ops.forest import Ensemble, Flat, classic, flatten, modern
+from neo_cli.backends.native.ops.reading import needed, text
+
+ML = "ai.onnx.ml"
+LANES, BLOCK = 16, 64  # walks at once; rows for which one tree's nodes stay in the nearest cache
+POSTS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+
+
+def _added(ctx: Context, flat: Flat, targets: int, real: str, how: str) -> str:
+    """The statements that add the leaf at[r] of tree `t` to row `q`'s sums acc[q * targets ...]."""
+    size = len(flat.value)
+    step = {"MIN": "acc[{0}] = {1} < acc[{0}] ? {1} : acc[{0}];", "MAX": "acc[{0}] = {1} > acc[{0}] ? {1} : acc[{0}];"}.get(
+        how, "acc[{0}] += {1};"
+    )
+    single = all(len(leaf) <= 1 for leaf in flat.leaves.values())
+    if single and targets == 1:
+        weight = np.zeros(size, np.float64)
+        for at, leaf in flat.leaves.items():
+            weight[at] = leaf[0][1] if leaf else 0.0
+        name = ctx.constant(weight.astype(np.float64 if real == "double" else np.float32))
+        return step.format("q", f"{name}[at[r]]")
+    first, ids, weights = np.zeros(size + 1, np.int32), [], []
+    for at in range(size):
+        first[at] = len(ids)
+        for target, weight in flat.leaves.get(at, ()):
+            ids.append(target)
+            weights.append(weight)
+    first[size] = len(ids)
+    f, i = ctx.constant(first), ctx.constant(np.array(ids or [0], np.int32))
+    w = ctx.constant(np.array(weights or [0], np.float64 if real == "double" else np.float32))
+    put = step.format(f"q * {targets} + {i}[e]", f"{w}[e]")
+    return f"for (int e = {f}[at[r]]; e < {f}[at[r] + 1]; e++) {put}"
+
+
+def ensemble_code(
+    node: Node, ctx: Context, ensemble: Ensemble, targets: int, how: str, finish: str, seen: str = ""
+) -> str:
+    """The whole operator; `finish` turns the sums z[0 .. targets) of row `i` into results."""
+    ctx.include("plain_trees.h")
+    x = needed(node, 0)
+    real = "double" if x.dtype == "float64" else "float"
+    flat = flatten(ensemble, np.float64 if real == "double" else np.float32)
+    rows = x.shape[0] if len(x.shape) > 1 else 1
+    features = x.shape[-1] if x.shape else 1
+    source, copy = "x0", ""
+    if types.compute(x.dtype) != real:
+        source = ctx.scratch(rows * features, "float64" if real == "double" else "float32")
+        load = types.load(x.dtype, "x0", "i")
+        copy = f"{{ SPLIT({rows * features}); for (idx i = begin; i < end; i++) {source}[i] = ({real}){load}; }}\nBARRIER;\n"
+    names = [ctx.constant(a) for a in (flat.value, flat.feature, flat.child, flat.roots)]
+    levels = ctx.constant(np.array(flat.levels, np.int32))
+    trees = len(flat.roots)
+    start = {"MIN": "PM_INF", "MAX": "-PM_INF"}.get(how, "0")
+    walk = f"pm_walk_{'lt' if flat.strict else 'le'}_{'d' if real == 'double' else 'f'}"
+    arrays = f"{names[0]}, {names[1]}, {names[2]}"
+    add = _added(ctx, flat, targets, real, how)
+    acc = ctx.scratch(BLOCK * targets, "float64" if real == "double" else "float32", private=True)
+    add = add.replace("acc[", f"{acc}[")
+    final = f"for (idx q = 0; q < many; q++) {{ const idx i = first + q; {real} *z = {acc} + q * {targets}; {finish} }}"
+    if rows >= LANES // 2:
+        return f"""{copy}{{ SPLIT({-(-rows // BLOCK)});
+for (idx block = begin; block < end; block++) {{
+const idx first = block * {BLOCK}, many = {rows} - first < {BLOCK} ? {rows} - first : {BLOCK};
+for (idx q = 0; q < many * {targets}; q++) {acc}[q] = {start};
+for (idx t = 0; t < {trees}; t++)
+for (idx g = 0; g < many; g += {LANES}) {{
+pm_i32 row[{LANES}], at[{LANES}];
+for (int r = 0; r < {LANES}; r++) {{ row[r] = (g + r < many ? g + r : many - 1) * {features}; at[r] = {names[3]}[t]; }}
+{walk}({source} + first * {features}, row, at, {arrays}, {levels}[t]);
+for (int r = 0; r < {LANES} && g + r < many; r++) {{ const idx q = g + r; {add} }}
+}}
+{final}
+}} }}"""
+    return f"""{copy}{{ SPLIT({rows});
+for (idx first = begin; first < end; first++) {{
+const idx many = 1, q = 0;
+for (idx k = 0; k < {targets}; k++) {acc}[k] = {start};
+for (idx t = 0; t < {trees}; t += {LANES}) {{
+pm_i32 row[{LANES}], at[{LANES}];
+int deep = 0;
+for (int r = 0; r < {LANES}; r++) {{
+const idx u = t + r < {trees} ? t + r : {trees} - 1;
+row[r] = 0; at[r] = {names[3]}[u]; deep = {levels}[u] > deep ? {levels}[u] : deep;
+}}
+{walk}({source} + first * {features}, row, at, {arrays}, deep);
+for (int r = 0; r < {LANES} && t + r < {trees}; r++) {{ {add} }}
+}}
+{final}
+}} }}"""
+
+
+def _based(values: np.ndarray, targets: int, trees: int, how: str) -> str:
+    """Average and base values, added to z."""
+    lines = [f"for (int k = 0; k < {targets}; k++) z[k] /= {trees};"] if how == "AVERAGE" else []
+    if values.size:
+        base = values if values.size == targets else np.resize(values, targets)
+        if targets <= 8 or len(set(base.tolist())) > 1:
+            lines += [f"z[{k}] += {types.literal(v, 'float64')};" for k, v in enumerate(base.tolist()) if v]
+        elif base[0]:
+            lines.append(f"for (int k = 0; k < {targets}; k++) z[k] += {types.literal(base[0].item(), 'float64')};")
+    return " ".join(lines)
+
+
+def _tensor(node: Node, name: str) -> np.ndarray:
+    """Numbers that are an attribute of floats or a tensor."""
+    found = node.attrs.get(f"{name}_as_tensor")
+    return np.asarray(found if found is not None and np.size(found) else node.attrs.get(name, ()), np.float64)
+
+
+def _posted(post: str, count: int) -> str:
+    """The post transform over `float p[count]`."""
+    return f"pm_post({POSTS.index(post)}, p, {count});" if post != "NONE" else ""
+
+
+def _regression(node: Node, ctx: Context, ensemble: Ensemble, targets: int, how: str, base: np.ndarray, post: str) -> str:
+    y = node.outputs[0]
+    put = types.store(y.dtype, "y0", f"i * {targets} + k", "p[k]" if post != "NONE" else "z[k]")
+    finish = _based(base, targets, len(ensemble.roots), how)
+    if post != "NONE":
+        finish += f" float p[{targets}]; for (int k = 0; k < {targets}; k++) p[k] = (float)z[k]; {_posted(post, targets)}"
+    return ensemble_code(node, ctx, ensemble, targets, how, f"{finish} for (int k = 0; k < {targets}; k++) {put}")
+
+
+@operator("TreeEnsembleRegressor", domain=ML)
+def regressor(node: Node, ctx: Context) -> str:
+    ensemble = classic(node.attrs, "target")
+    targets = int(node.attrs.get("n_targets", 1))
+    how = text(node, "aggregate_function", "SUM")
+    return _regression(node, ctx, ensemble, targets, how, _tensor(node, "base_values"), text(node, "post_transform", "NONE"))
+
+
+@operator("TreeEnsemble", domain=ML)
+def tree_ensemble(node: Node, ctx: Context) -> str:
+    targets = int(node.attrs.get("n_targets", 1))
+    how, post = AGGREGATES[int(node.attrs.get("aggregate_function", 1))], POSTS[int(node.attrs.get("post_transform", 0))]
+    return _regression(node, ctx, modern(node.attrs), targets, how, np.zeros(0), post)
+
+
+def labels_of(node: Node, ctx: Context, name: str = "classlabels_int64s") -> list[int]:
+    """The integer labels of a classifier; text labels are no numbers."""
+    found: Any = node.attrs.get(name)
+    if found is None or not len(found):
+        raise ctx.refuse(node, "its class labels are text")
+    return [int(v) for v in found]
+
+
+@operator("TreeEnsembleClassifier", domain=ML)
+def classifier(node: Node, ctx: Context) -> str:
+    """Labels and scores; with two classes and one score ONNX Runtime's rules for the other apply."""
+    ensemble = classic(node.attrs, "class")
+    labels, base = labels_of(node, ctx), _tensor(node, "base_values")
+    post = text(node, "post_transform", "NONE")
+    count = len(labels)
+    used = {target for leaf in ensemble.leaves.values() for target, _ in leaf}
+    table = ctx.constant(np.array(labels, np.int64))
+    positive = all(weight >= 0 for leaf in ensemble.leaves.values() for _, weight in leaf)
+    if count == 2 and len(used) == 1:
+        one = used.pop()
+        if one == 1 and base.size != 2:
+            base = np.array([0.0, base[0] if base.size else 0.0])
+        finish = _binary(one, base, positive, post, table)
+        return ensemble_code(node, ctx, ensemble, 2, "SUM", finish)
+    finish = _based(base, count, 1, "SUM")
+    finish += f" int best = 0; for (int k = 1; k < {count}; k++) best = z[k] > z[best] ? k : best; y0[i] = {table}[best];"
+    finish += f" float p[{count}]; for (int k = 0; k < {count}; k++) p[k] = (float)z[k]; {_posted(post, count)}"
+    finish += f" for (int k = 0; k < {count}; k++) y1[i * {count} + k] = p[k];"
+    return ensemble_code(node, ctx, ensemble, count, "SUM", finish)
+
+
+def _binary(one: int, base: np.ndarray, positive: bool, post: str, table: str) -> str:
+    """One score for two classes: the other is its complement (weights that are probabilities) or its negative."""
+    shift = float(base[1]) if base.size == 2 else (float(base[0]) if base.size else 0.0)
+    line = f"const float s = (float)(z[{one}] + {types.literal(shift, 'float64')}); y0[i] = {table}[s > {0.5 if positive else 0}];"
+    if post == "PROBIT":
+        return f"{line} y1[i * 2] = 1 - pm_probit(s); y1[i * 2 + 1] = pm_probit(s);"
+    if positive:
+        return f"{line} y1[i * 2] = 1 - s; y1[i * 2 + 1] = s;"
+    if post == "LOGISTIC":
+        return f"{line} y1[i * 2] = pm_logistic(-s); y1[i * 2 + 1] = pm_logistic(s);"
+    return f"{line} y1[i * 2] = -s; y1[i * 2 + 1] = s;"
