@@ -58,6 +58,7 @@ class _Job:
     temps: Path | None
     seconds: dict[str, float] = field(default_factory=dict)
     passes: list[dict[str, Any]] = field(default_factory=list)
+    remembered: Mapping[str, Any] | None = None  # the contest that decided for this model before
 
     def stage(self, name: str) -> None:
         """Say that a stage begins, and how long the one before took."""
@@ -140,13 +141,16 @@ def _choose(model: Model, request: Mapping[str, Any], job: _Job) -> Decision:
     if earlier and earlier["backend"] in names:
         job.log(f"back end {earlier['backend']} won for this model on this CPU before; the others are not tried again")
         names = (earlier["backend"],)
+        job.remembered = earlier
     job.stage("check: answers of the source")
     feeds = cases(model, job.log)
     job.stage("compile")
     attempts = candidates.attempts(model, job.target, job.options, names, job.work / "build", job.log)
     decision = hold(attempts, _layouts(model, job), model, feeds, job.options.get("gate"), runnable, job.log)
     if runnable and len(names) > 1:
-        fault = choices.remember(job.cache, key, {"backend": decision.chosen.backend})
+        fault = choices.remember(
+            job.cache, key, {"backend": decision.chosen.backend, "candidates": [e.record() for e in decision.entries]}
+        )
         if fault:
             job.log(f"the choice is not remembered: {fault}")
     _accelerated(decision.chosen, model, feeds, job)
@@ -209,6 +213,7 @@ def _publish(decision: Decision, model: Model, job: _Job) -> Result:
             "chosen": chosen.backend,
             "accelerator": chosen.record().get("accelerator"),
             "candidates": [entry.record() for entry in decision.entries],
+            "remembered": job.remembered,
             "passes": job.passes,
             "stage_seconds": job.seconds,
             "notes": list(job.target.notes),

@@ -68,10 +68,22 @@ def test_the_record_says_what_the_runtime_must_know(model: Model, tmp_path: Path
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["manifest", "compiled.meta", ".hidden"])
+@pytest.mark.parametrize(
+    "name", ["manifest", "compiled.meta", ".hidden", "meta/x", "../escape", "/escape", "a/../../b"]
+)
 def test_a_back_end_may_not_take_our_names(name: str, model: Model, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
     with pytest.raises(InternalError, match="wants a root file called"):
-        lay_out(built(tmp_path, **{name: b"1"}), model, target("ml_c5"), 0, tmp_path / "out")
+        lay_out(Build("a", "a", {name: tmp_path / "file"}), model, target("ml_c5"), 0, tmp_path / "out")
+
+
+def test_a_back_end_may_bring_a_folder(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    folder = lay_out(
+        Build("a", "a", {"m.mlpackage/Data/w": tmp_path / "file"}), model, target("ml_c5"), 0, tmp_path / "out"
+    )
+    assert (folder / "m.mlpackage" / "Data" / "w").read_bytes() == b"1"
+    assert "m.mlpackage/Data/w" in (folder / "manifest").read_text()
 
 
 def test_the_bytes_depend_on_the_files_alone(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from neo_cli.base.errors import InternalError
@@ -20,12 +20,19 @@ META = "compiled.meta"
 def lay_out(build: Build, model: Model, target: Target, created: int, folder: Path) -> Path:
     """`folder` with everything the artifact will hold; nothing in it depends on when or where it was made."""
     folder.mkdir(parents=True)
-    parts = [build.files, build.accelerator.files if build.accelerator else {}]
-    for name, file in (pair for files in parts for pair in files.items()):
+    both = [build.files, build.accelerator.files if build.accelerator else {}]
+    for name, file in (pair for files in both for pair in files.items()):
         if (folder / name).exists():
             raise InternalError(f"The CPU part and the accelerator part both want a root file called '{name}'.")
-        if "/" in name or name in (META, archive.MANIFEST) or name.startswith("."):
+        parts = PurePosixPath(name).parts
+        if (
+            name.startswith("/")
+            or ".." in parts
+            or parts[0].startswith(".")
+            or parts[0] in (META, archive.MANIFEST, "meta")
+        ):
             raise InternalError(f"The back end {build.backend} wants a root file called '{name}'.")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / name)
     (folder / META).write_text(json.dumps(_meta(model, target, created), indent=4), encoding="utf-8")
     record = folder / archive.RECORD
