@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 import warnings
 from pathlib import Path
 
@@ -182,6 +183,16 @@ def test_a_pickle_needs_trust_and_only_known_names(tmp_path: Path) -> None:
     )
     (tmp_path / "xgboost-model").write_bytes(pickle.dumps({"a": 1}))
     assert reason(tmp_path, trusted=True) == f"{START}xgboost-model holds a dict, not an XGBoost Booster or XGBModel."
+
+
+def test_without_the_extra_the_line_to_type_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    xgboost_zoo.MODELS["iris"](tmp_path)
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    want = f"{START}XGBOOST needs xgboost and treelite, which are not installed. Type: pip install 'neo-cli[xgboost]'"
+    assert reason(tmp_path) == want
+    old("binary", "binary", tmp_path)
+    monkeypatch.setitem(sys.modules, "treelite", None)
+    assert reason(tmp_path) == want
 
 
 def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:

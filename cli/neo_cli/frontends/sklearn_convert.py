@@ -9,6 +9,7 @@ import onnx
 
 from neo_cli.base.errors import InputError, OperatorNotImplemented
 from neo_cli.frontends.sklearn_columns import Column, parts
+from neo_cli.frontends.sklearn_forest import undivided
 from neo_cli.model.graph import ML_OPSET, OPSET
 
 NOT_CONVERTED = "TVM cannot convert Scikit-Learn model. Please make sure the framework you selected is correct. {}"
@@ -49,11 +50,22 @@ def convert(estimator: Any, columns: list[Column]) -> onnx.ModelProto:
     except Exception as error:  # skl2onnx raises what the estimator's own code raises
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         raise InputError(NOT_CONVERTED.format((lines or [type(error).__name__])[0][:300])) from error
+    if type(last).__name__ == "SGDClassifier":
+        _label_from_scores(model.graph)
+    undivided(model.graph, last)
     for value in (*model.graph.input, *model.graph.output):
         if value.type.HasField("tensor_type") and value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.checker.check_model(model)
     return model
+
+
+def _label_from_scores(graph: onnx.GraphProto) -> None:
+    """skl2onnx takes the label from the probabilities, which are all 0 or 1 far from the data; scikit-learn does not."""
+    scores = [n.output[0] for n in graph.node if n.op_type == "Add" and any(v.startswith("intercept") for v in n.input)]
+    for node in graph.node:
+        if node.op_type == "ArgMax" and scores:
+            node.input[0] = scores[-1]
 
 
 def _last(estimator: Any) -> Any:
