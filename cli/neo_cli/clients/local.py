@@ -9,16 +9,20 @@ from typing import Any
 
 from neo_cli.api import shapes
 from neo_cli.base.errors import ParamValidation
-from neo_cli.clients.base import Surroundings, region
+from neo_cli.clients.base import Surroundings, endpoint, region
 from neo_cli.jobs import launch, places
 from neo_cli.jobs.opened import open_store
 from neo_cli.jobs.service import Service
+from neo_cli.jobs.stores.base import Store
+
+READS = ("DescribeCompilationJob", "ListCompilationJobs", "ListTags")
 
 
 class LocalClient:
     """`call(operation, params)` against the job store; every call also reaps and starts runners as needed."""
 
     def __init__(self, context: Surroundings, now: Callable[[], float] = time.time, cwd: str | None = None) -> None:
+        self._context = context
         self._environ: Mapping[str, str] = context.environ
         self._region = region(context).value
         self._now, self._cwd = now, cwd
@@ -32,12 +36,24 @@ class LocalClient:
         launch.slots(self._environ)  # a wrong setting is told before anything is written
         store = open_store(self._environ)
         try:
-            service = Service(store, self._now, self._region, self._environ)
-            answer = service.call(operation, request, trust_model)
-            launch.look(store, self._environ, self._now())
+            if operation in READS:  # what is read is true: a lost attempt is not shown as one that goes on
+                launch.look(store, self._environ, self._now())
+            answer = self._service(store, operation).call(operation, request, trust_model)
+            if operation not in READS:
+                launch.look(store, self._environ, self._now())
         finally:
             store.close()
         return answer
+
+    def _service(self, store: Store, operation: str) -> Service:
+        environ = self._environ
+        if operation == "CreateCompilationJob":  # the runner asks where this line said to
+            said = {
+                "AWS_ENDPOINT_URL_SAGEMAKER": endpoint(self._context).value, "AWS_PROFILE": self._context.option("profile"),
+                "AWS_REGION": self._region,
+            }  # fmt: skip
+            environ = {**environ, **{name: value for name, value in said.items() if value}}
+        return Service(store, self._now, self._region, environ)
 
     def _placed(self, params: dict[str, Any]) -> dict[str, Any]:
         """The request with its local places absolute: the runner works elsewhere."""

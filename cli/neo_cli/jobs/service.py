@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from neo_cli.base.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationException
-from neo_cli.jobs import rules, tokens
+from neo_cli.jobs import rules, settings, tokens
 from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, TERMINAL, Job
 from neo_cli.jobs.stores.base import SORTS, Query, Store
 
@@ -45,8 +45,9 @@ class Service:
             )
         request = {k: v for k, v in params.items() if k != "Tags"}
         job = Job(
-            name, self._arn(name), STARTING, created, created, request, trusted=trusted, image=self._image(params)
-        )
+            name, self._arn(name), STARTING, created, created, request, trusted=trusted, image=self._image(params),
+            extra={settings.NOTE: settings.kept(self.environ)},
+        )  # fmt: skip
         if not self.store.add(job, {t["Key"]: t["Value"] for t in params.get("Tags", ())}):
             raise ResourceInUse(
                 f"Resource Already Exists: Compilation job with name {name} already exists. Choose a different name."

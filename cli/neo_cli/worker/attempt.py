@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from neo_cli.base.errors import CompileError, InternalError, JobError
-from neo_cli.base.paths import home
+from neo_cli.base.errors import InternalError, JobError
 from neo_cli.jobs.job import FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, Job
 from neo_cli.jobs.logs import log_path
 from neo_cli.jobs.places import path_of
-from neo_cli.jobs.stores.base import Store
-from neo_cli.worker import publish, tree
+from neo_cli.jobs.stores.base import Store, StoreError
+from neo_cli.worker import packages, publish
 from neo_cli.worker.compiler import GRACE, Compiler
 from neo_cli.worker.journal import Journal
-from neo_cli.worker.locations.base import location_of
+from neo_cli.worker.limits import Limits
+from neo_cli.worker.locations.base import Fetched, location_of
+from neo_cli.worker.sweep import work_folder
+from neo_cli.worker.watched import T, watched
 
 LEASE, HEARTBEAT, LOOK = 30.0, 5.0, 0.25  # seconds: of a lease, between renewals, between looks at child and job
 ARCHIVE_LIMIT = 16 * 2**30
@@ -50,12 +52,13 @@ class Attempt:
     interrupted: Callable[[], bool] = lambda: False
     _began: float = field(default=0.0, init=False)
     _renewed: float = field(default=0.0, init=False)
+    _seen: float = field(default=0.0, init=False)  # when the store last answered
 
     def run(self) -> None:
         """Take the job to its end, or give it back when this runner was told to end."""
         job = self.job
-        self._began = self._renewed = self.clock()
-        folder = home("state", self.environ) / "work" / f"{job.name}-{job.attempt}"
+        self._began = self._renewed = self._seen = self.clock()
+        folder = work_folder(self.environ, job.name, job.attempt)
         journal = Journal(log_path(self.environ, job.name), job.name, job.attempt, self.now)
         journal.line(f"attempt {job.attempt} begins")
         try:
@@ -89,26 +92,24 @@ class Attempt:
             journal.close()
 
     def _work(self, folder: Path, journal: Journal) -> None:
-        request = self.job.request
-        if "InputConfig" not in request:
-            raise CompileError("A ModelPackageVersionArn is looked up at an AWS endpoint; none is configured.")
+        request = self._meanwhile(lambda: packages.resolve(self.job.request, self.environ))
         uri = request["InputConfig"]["S3Uri"]
-        archive = (
-            Path(path_of(uri)).name or "model.tar.gz"
-            if uri.startswith("file://")
-            else uri.rsplit("/", 1)[-1] or "model.tar.gz"
-        )
+        archive = (Path(path_of(uri)).name if uri.startswith("file://") else uri.rsplit("/", 1)[-1]) or "model.tar.gz"
         journal.line(f"stage: fetch: {uri}")
         location, there = location_of(uri, self.environ)
-        fetched = location.fetch(there, folder / archive, ARCHIVE_LIMIT)
+        fetched: Fetched = self._meanwhile(lambda: location.fetch(there, folder / archive, ARCHIVE_LIMIT))
         if fetched.version:
             self.store.note(self.job.name, self.job.attempt, {"input_version": fetched.version})
-        compiler = Compiler.start(self.job, archive, folder, self.environ, journal)
+        self._publish(self._compile(replace(self.job, request=request), archive, folder, journal), journal)
+
+    def _compile(self, job: Job, archive: str, folder: Path, journal: Journal) -> Mapping[str, Any]:
+        limits = Limits(self.environ, folder)
+        compiler = Compiler.start(job, archive, folder, self.environ, journal)
         try:
             self.store.note(self.job.name, self.job.attempt, {"child": compiler.mark()})
             while compiler.running():
                 self._look()
-                self._watch_memory()
+                limits.look()
                 self.sleep(LOOK)
         except BaseException as ending:
             compiler.end(0.0 if isinstance(ending, Fenced) else GRACE)
@@ -118,30 +119,47 @@ class Attempt:
         result = compiler.result()
         if "reason" in result:
             raise Told(result["reason"])
+        return result
+
+    def _publish(self, result: Mapping[str, Any], journal: Journal) -> None:
         journal.line("stage: publish")
-        if not publish.publish(self.job, result, self.store, self.environ, self.now()):
+        if not publish.publish(self.job, result, self.store, self.environ, self.now, self._meanwhile):
             self._look()
             raise Fenced
         journal.line("COMPLETED")
+
+    def _meanwhile(self, work: Callable[[], T], undo: Callable[[T], Any] = lambda made: None) -> T:
+        """The result of a slow step; the lease is renewed and the job looked at while it goes on."""
+        return watched(work, self._look, LOOK, undo)
 
     def _look(self) -> None:
         """Renew the lease when it is time; notice a stop, the time-out, the fence, and a runner told to end."""
         if self.interrupted():
             raise InterruptedError
-        clock = self.clock()
-        if clock - self._renewed >= HEARTBEAT:
-            status = self.store.renew(self.job.name, self.job.attempt, self.now() + LEASE)
-            self._renewed = clock
-        else:
-            current = self.store.get(self.job.name)
-            mine = current is not None and current.attempt == self.job.attempt
-            status = current.status if current is not None and mine else None
+        status = self._status()
         if status == STOPPING:
             raise StopAsked
         if status != INPROGRESS:
             raise Fenced
-        if clock - self._began >= self._limit():
+        if self.clock() - self._began >= self._limit():
             raise TimeOver
+
+    def _status(self) -> str | None:
+        """The job's status while it is this attempt's. A store that is busy or full is borne as long as the lease."""
+        clock, job = self.clock(), self.job
+        try:
+            if clock - self._renewed >= HEARTBEAT:
+                status = self.store.renew(job.name, job.attempt, self.now() + LEASE)
+                self._renewed = clock
+            else:
+                current = self.store.get(job.name)
+                status = current.status if current is not None and current.attempt == job.attempt else None
+        except StoreError:
+            if clock - self._seen >= LEASE:
+                raise
+            return INPROGRESS
+        self._seen = clock
+        return status
 
     def _limit(self) -> float:
         """Seconds of work this attempt may take: what earlier attempts and the wait have used is gone."""
@@ -151,11 +169,6 @@ class Attempt:
         limit = job.max_runtime - used
         wait = job.stopping.get("MaxWaitTimeInSeconds")
         return max(0.0, limit if wait is None else min(limit, job.created + wait - claimed))
-
-    def _watch_memory(self) -> None:
-        limit = memory_limit(self.environ)
-        if limit and tree.memory(os.getpid()) > limit:
-            raise InternalError(f"The compiler ran out of memory: it may use {limit} bytes (NEO_JOB_MEMORY).")
 
     def _fail(self, error: JobError, journal: Journal) -> None:
         journal.line(error.reason, "ERROR")
@@ -181,14 +194,3 @@ class Told(JobError):
     """A failure whose whole reason came from the compiler child."""
 
     prefix = ""
-
-
-def memory_limit(environ: Mapping[str, str]) -> int:
-    """Bytes a job's processes may hold together: NEO_JOB_MEMORY ("6G"), else four fifths of the machine's memory."""
-    text = environ.get("NEO_JOB_MEMORY", "").strip().upper()
-    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    if text and text[:-1].isdigit() and text[-1] in units:
-        return int(text[:-1]) * units[text[-1]]
-    if text.isdigit():
-        return int(text)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 4 // 5

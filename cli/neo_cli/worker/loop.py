@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 
-from neo_cli.jobs import launch, life
+from neo_cli.jobs import launch, life, settings
 from neo_cli.jobs.opened import open_store
 from neo_cli.jobs.stores.base import Store
 from neo_cli.worker import tree
 from neo_cli.worker.attempt import LEASE, Attempt
+from neo_cli.worker.sweep import sweep
+from neo_cli.worker.watched import settle
+
+SETTLE = 60.0  # seconds for transfers of jobs that ended before them
 
 
 class Interruption:
-    """Remembers TERM and INT: the attempt is given back, no other is taken."""
+    """Remembers TERM and INT, and that the supervisor has gone: the attempt is given back, no other is taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: int | None = None) -> None:
         self.asked = False
+        self._supervisor = supervisor
 
     def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -30,7 +37,7 @@ class Interruption:
         self.asked = True
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.asked or (self._supervisor is not None and os.getppid() != self._supervisor)
 
 
 def run(
@@ -50,12 +57,34 @@ def run(
                     break
                 time.sleep(0.5)
                 continue
-            Attempt(job, store, environ, interrupted=interrupted).run()
+            sweep(store, environ)
+            with lent(settings.over(environ, job.extra)) as own:
+                Attempt(job, store, own, interrupted=interrupted).run()
             attempts += 1
             _fill(store, environ)
     finally:
+        settle(SETTLE)
         store.close()
     return attempts
+
+
+@contextmanager
+def lent(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """This process's environment is `environ` meanwhile, as AWS's libraries look nowhere else."""
+    before = {name: os.environ.get(name) for name in settings.KEPT}
+    _set({name: environ.get(name) for name in settings.KEPT})
+    try:
+        yield environ
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _fill(store: Store, environ: Mapping[str, str]) -> None:

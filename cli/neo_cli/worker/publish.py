@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from neo_cli.worker.locations.base import Prepared, join, location_of
 NOTE = "publishing"
 
 
-def publish(job: Job, result: Mapping[str, Any], store: Store, environ: Mapping[str, str], now: float) -> bool:
+def publish(
+    job: Job, result: Mapping[str, Any], store: Store, environ: Mapping[str, str], now: Callable[[], float],
+    meanwhile: Callable[[Callable[[], Prepared], Callable[[Prepared], Any]], Prepared],
+) -> bool:  # fmt: skip
     """Put artifact and report where the request wants them and COMPLETE the job; False when the fence says no.
 
     The artifact's commit comes last: who sees it sees its report as well. A stop that arrives after the announcement
-    is too late. Raises JobError when the output cannot be written.
+    is too late. `meanwhile` does the slow steps and may end them. Raises JobError when the output cannot be written.
     """
     output = job.request["OutputConfig"]
     prepared: list[Prepared] = []
@@ -28,7 +32,8 @@ def publish(job: Job, result: Mapping[str, Any], store: Store, environ: Mapping[
     try:
         for key, uri in uris.items():
             location, there = location_of(uri, environ)
-            prepared.append(location.prepare(there, Path(result[key]), mark, output.get("KmsKeyId")))
+            step = partial(location.prepare, there, Path(result[key]), mark, output.get("KmsKeyId"))
+            prepared.append(meanwhile(step, lambda made: made.abort()))
         facts = {
             "uri": uris["artifact"],
             "digest": result["digest"],
@@ -43,7 +48,7 @@ def publish(job: Job, result: Mapping[str, Any], store: Store, environ: Mapping[
     finally:
         for item in prepared:
             item.abort()
-    return complete(store, job, facts, now)
+    return complete(store, job, facts, now())
 
 
 def _announce(store: Store, job: Job, facts: Mapping[str, Any]) -> bool:

@@ -47,15 +47,15 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def memory(root: int) -> int:
-    """Resident bytes of all processes below `root`, shared pages counted once a process."""
-    total = 0
-    for pid in descendants(root):
+def usage(root: int) -> tuple[int, int]:
+    """Resident bytes of all processes below `root` (shared pages counted once a process), and how many they are."""
+    pages, below = 0, descendants(root)
+    for pid in below:
         try:
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         except (OSError, IndexError):
             continue
-    return total * os.sysconf("SC_PAGE_SIZE")
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(below)
 
 
 def end(

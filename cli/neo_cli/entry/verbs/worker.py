@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from neo_cli.entry.context import Context
+
+LOOK, BACK_OFF = 0.2, 2.0  # seconds between looks at the runners; before one that ended is started again
 
 
 @click.command("worker")
@@ -19,7 +25,8 @@ def command(context: Context, slots: int | None) -> None:
     """Run waiting jobs in this process's children until TERM or Ctrl-C (ours, not AWS's).
 
     The first signal gives running jobs back to the queue; they start again under another worker. A second one ends
-    at once. Commands that create jobs start runners by themselves; this is for machines without a terminal.
+    at once. Exit code 143 after TERM, 130 after Ctrl-C. A runner that dies is replaced. Commands that create jobs
+    start runners by themselves; this is for machines without a terminal.
 
     \b
     Examples:
@@ -28,15 +35,53 @@ def command(context: Context, slots: int | None) -> None:
     from neo_cli.jobs import launch
 
     count = slots or launch.slots(context.environ)
-    line = [sys.executable, "-m", "neo_cli.worker", "--stay", "--slots", str(count)]
-    runners = [subprocess.Popen(line) for _ in range(count)]
+    told = Told()
+    told.install()
+    runners = [_start(count, context) for _ in range(count)]
     context.say(f"{count} runner{'s' if count > 1 else ''} at work; Ctrl-C ends them.")
     try:
-        for runner in runners:
-            runner.wait()
-    except BaseException:
-        for runner in runners:
-            runner.terminate()
-        for runner in runners:
-            runner.wait()
-        raise
+        while not told.signals:
+            _replace_dead(runners, count, context)
+            time.sleep(LOOK)
+    finally:
+        _end(runners, told)
+    raise click.exceptions.Exit(128 + told.signals[0])
+
+
+class Told:
+    """The signals that asked this command to end, in order."""
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signals.append(number)
+
+
+def _start(count: int, context: Context) -> subprocess.Popen[bytes]:
+    """A runner in a session of its own: Ctrl-C reaches it through this command alone, as TERM."""
+    line = [sys.executable, "-m", "neo_cli.worker", "--stay", "--slots", str(count), "--parent", str(os.getpid())]
+    return subprocess.Popen(line, env=dict(context.environ), start_new_session=True)
+
+
+def _replace_dead(runners: list[subprocess.Popen[bytes]], count: int, context: Context) -> None:
+    for place, runner in enumerate(runners):
+        if runner.poll() is not None:
+            context.say(f"A runner ended with code {runner.returncode}; another takes its place.")
+            time.sleep(BACK_OFF)
+            runners[place] = _start(count, context)
+
+
+def _end(runners: list[subprocess.Popen[bytes]], told: Told) -> None:
+    """TERM to every runner; KILL when a second signal comes while they clear up."""
+    for runner in runners:
+        runner.terminate()
+    while any(runner.poll() is None for runner in runners):
+        if len(told.signals) > 1:
+            for runner in runners:
+                runner.kill()
+        time.sleep(LOOK / 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -62,7 +63,10 @@ class FileLocation:
         temporary = None
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
+            mine = f".{final.name}.{metadata.get('neo-job', '')}-"
+            for left in final.parent.glob(glob.escape(mine) + "*.part"):  # by an attempt that was killed here
+                left.unlink(missing_ok=True)
+            handle, name = tempfile.mkstemp(prefix=mine, suffix=".part", dir=final.parent)
             temporary = Path(name)
             with os.fdopen(handle, "wb") as target, file.open("rb") as source:
                 shutil.copyfileobj(source, target, 2**20)
