@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from neo_cli.backends import candidates
+from neo_cli.backends import candidates, vendor
 from neo_cli.base.errors import InputError, JobError, TargetUnavailable, ValidationException
 from neo_cli.base.paths import home
 from neo_cli.base.table import lookup
@@ -99,8 +99,9 @@ def _job(request: Mapping[str, Any], archive: Path, work: Path, log: Log, enviro
     target = target_of(output)
     if target is None:
         raise TargetUnavailable(absent(output))
-    if target.refuse and not target.backends:
-        raise TargetUnavailable(target.refuse)
+    refusal = vendor.refusal(target)
+    if refusal:
+        raise TargetUnavailable(refusal)
     try:
         options = parse_options(output.get("CompilerOptions"), target, platform="TargetPlatform" in output)
     except ValidationException as error:
@@ -121,7 +122,8 @@ def _load(config: Mapping[str, Any], job: _Job, trusted: bool) -> Model:
     root.mkdir(parents=True)
     unpack(job.archive, root)
     shapes = parse(config.get("DataInputConfig"))
-    source = Source(config["Framework"], root, config.get("FrameworkVersion"), job.options, trusted, log=job.log)
+    options = {**job.options, "input_extras": shapes.extras} if shapes and shapes.extras else job.options
+    source = Source(config["Framework"], root, config.get("FrameworkVersion"), options, trusted, log=job.log)
     load: Callable[..., Model] = lookup(FRONTENDS, config["Framework"])
     model = verify(load(source, shapes))
     job.keep("load", model)

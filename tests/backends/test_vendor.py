@@ -1,10 +1,14 @@
 """The door for vendor compilers: refused by name without a plug-in, opened by one."""
 
+import json
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from compiling import compile_here
+from models.builders import BUILDERS
 from neo_cli.backends import vendor
 from neo_cli.base.errors import TargetUnavailable
 from neo_cli.model.build import Build
@@ -47,3 +51,20 @@ def test_a_plugin_opens_its_targets_and_no_other(plugin: None, tmp_path: Path) -
     assert build.files["model_neuron.bin"].read_bytes() == b"from the vendor for ml_trn1"
     assert vendor.refusal(targets()["jacinto_tda4vm"]) is not None
     assert vendor.refusal(targets()["ml_c5"]) is None
+
+
+def test_a_job_for_a_refused_device_fails_at_once_with_its_sentence(tmp_path: Path) -> None:
+    log: list[str] = []
+    with pytest.raises(TargetUnavailable) as caught:
+        compile_here(BUILDERS["mlp"](True), tmp_path, target="ml_inf2", options='"--verbose 1"', log=log)
+    assert caught.value.message == targets()["ml_inf2"].refuse
+    assert log == []
+
+
+def test_a_plugin_compiles_the_job_and_gets_the_flags(plugin: None, tmp_path: Path) -> None:
+    made = compile_here(BUILDERS["mlp"](True), tmp_path, target="ml_inf2", options='"--verbose 1"')
+    assert made.verified == "compiled only"
+    report = json.loads(made.report.read_text())
+    assert (report["chosen"], report["options"]) == ("vendor", {"flags": "--verbose 1"})
+    with tarfile.open(made.artifact) as tar:
+        assert "model_neuron.bin" in tar.getnames()

@@ -15,6 +15,8 @@ from neo_cli.model.build import Build
 from neo_cli.model.model import Log, Model
 from neo_cli.targets.devices import Target
 
+VENDOR = "vendor"
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -28,11 +30,12 @@ class Attempt:
 
 def names(target: Target, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The back ends to try; CompileError when the one asked for makes nothing for this target."""
+    made = target.backends or (VENDOR,)  # a refused target gets here only when a plug-in opens it
     wanted = options.get("backend")
     if wanted is None:
-        return target.backends
-    if wanted not in target.backends:
-        told = ", ".join(target.backends) or "none"
+        return made
+    if wanted not in made:
+        told = ", ".join(made)
         raise CompileError(f"The back end '{wanted}' makes no code for {target.name}; back ends for it: {told}.")
     return (wanted,)
 
