@@ -11,6 +11,7 @@ from typing import Any
 from neo_cli.backends import ACCELERATORS, BACKENDS
 from neo_cli.base.errors import CompileError, InternalError, JobError
 from neo_cli.base.table import resolve
+from neo_cli.model import memory
 from neo_cli.model.build import Build
 from neo_cli.model.model import Log, Model
 from neo_cli.targets.devices import Target
@@ -52,6 +53,7 @@ def attempts(
             build, error = _compile(BACKENDS[name], name, model, target, options, folder), None
         except JobError as refused:
             build, error = None, refused
+        memory.give_back()
         attempt = Attempt(name, time.monotonic() - start, build, error)
         told = ", ".join(build.notes) or "built" if build else error.message if error else ""
         log(f"back end {name}: {told} ({attempt.seconds:.1f} s)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neo_cli.base.table import resolve
-from neo_cli.model import proto
+from neo_cli.model import memory, proto
 from neo_cli.model.model import Log, Model
 from neo_cli.model.verify import verify
 from neo_cli.targets.devices import Target
@@ -21,6 +21,7 @@ def optimize(model: Model, target: Target, log: Log, keep: Callable[[str, Model]
     for name, path in PASSES.items():
         before = proto.statistics(model.graph)
         model = verify(resolve(path)(model, target), name)
+        memory.give_back()
         after = proto.statistics(model.graph)
         log(f"pass {name}: {_told(before)} -> {_told(after)}")
         keep(name, model)
