@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import subprocess
 import sys
 import threading
@@ -30,13 +31,19 @@ static void wait_all(gate *g) {
     if (__atomic_add_fetch(&g->count, 1, __ATOMIC_ACQ_REL) == g->nt) {
         __atomic_store_n(&g->count, 0, __ATOMIC_RELAXED);
         __atomic_add_fetch(&g->round, 1, __ATOMIC_RELEASE);
-    } else while (__atomic_load_n(&g->round, __ATOMIC_ACQUIRE) == mine) __builtin_ia32_pause();
+    } else while (__atomic_load_n(&g->round, __ATOMIC_ACQUIRE) == mine) {
+        long number = 24; /* sched_yield: the other thread may wait for this very core */
+        __asm__ volatile("syscall" : "+a"(number) : : "rcx", "r11", "memory");
+    }
 }
 #define BARRIER wait_all(g)
 #define SPLIT(n) const idx begin = (idx)(n) * tid / nt, end = (idx)(n) * (tid + 1) / nt
 void *memset(void *p, int c, size_t n) { char *d = p; for (size_t i = 0; i < n; i++) d[i] = (char)c; return p; }
 void *memcpy(void *p, const void *q, size_t n) { char *d = p; const char *s = q; for (size_t i = 0; i < n; i++) d[i] = s[i]; return p; }
 """
+
+
+_numbers = itertools.count()
 
 
 @dataclass
@@ -80,35 +87,46 @@ def model_of(proto: onnx.ModelProto) -> Model:
     return Model(proto, tensors(proto.graph.input), tensors(proto.graph.output), Source("ONNX", Path()), lambda _: {})
 
 
-def function(case: Case, name: str, cpu: Cpu, headers: dict[str, None], declared: dict[str, None]) -> str:
-    """The C function of one model: the statements of its nodes, a barrier after each."""
-    parts = []
+def function(case: Case, name: str, cpu: Cpu, headers: dict[str, None], shared: dict[str, str]) -> str:
+    """The C function of one model: a call for each node, a barrier after it. Equal statements are compiled once."""
+    calls = []
     for node in case.graph.nodes:
         rule = operators.find(node)
         ctx = operators.Context(cpu)
         text = rule.rule(node, ctx)
         headers.update(ctx.headers)
-        declared.update(ctx.declarations)
-        lines = []
+        for declared in ctx.declarations:
+            shared.setdefault(declared, "")
+        lines, slots = [], []
+
+        def pointer(kind: str, label: str, slot: int, lines: list[str] = lines, slots: list[int] = slots) -> None:
+            lines.append(f"{kind} *restrict {label} = p[{len(slots)}];")
+            slots.append(slot)
+
         for i, value in enumerate(node.inputs):
             if value is not None:
-                lines.append(f"const {C_TYPES[value.dtype]} *restrict x{i} = v[{case.slot(value)}];")
+                pointer(f"const {C_TYPES[value.dtype]}", f"x{i}", case.slot(value))
         for i, value in enumerate(node.outputs):
-            lines.append(f"{C_TYPES[value.dtype]} *restrict y{i} = v[{case.slot(value)}];")
+            pointer(C_TYPES[value.dtype], f"y{i}", case.slot(value))
         for s in ctx.scratches:
-            if s.private:
-                slots = [case.extra(s.bytes + 64), case.extra(s.bytes + 64)]
-                lines.append(f"{s.ctype} *restrict {s.name} = v[tid ? {slots[1]} : {slots[0]}];")
-            else:
-                lines.append(f"{s.ctype} *restrict {s.name} = v[{case.extra(s.bytes + 64)}];")
+            size = s.bytes + 64
+            pointer("char", f"{s.name}_all", case.extra(size * (2 if s.private else 1)))
+            lines.append(f"{s.ctype} *restrict {s.name} = (void *)({s.name}_all + {size if s.private else 0} * tid);")
         for key, array in ctx.constants.items():
-            kind = C_TYPES.get(array.dtype.name, "uint8_t")
-            lines.append(f"const {kind} *restrict {key} = v[{case.extra(array.nbytes, array)}];")
+            pointer(f"const {C_TYPES.get(array.dtype.name, 'uint8_t')}", key, case.extra(array.nbytes, array))
         run = f"if (tid == 0) {{\n{text}\n}}" if rule.serial else text
-        parts.append(f"// {node.op}\n{{\n" + "\n".join(lines) + f"\n{run}\n}}\nBARRIER;")
+        body = "\n".join([*lines, run])
+        made = shared.setdefault(body, f"op_{len(shared)}")
+        calls.append(f"{{ void *p[] = {{{', '.join(f'v[{s}]' for s in slots) or '0'}}}; {made}(p, tid, nt, g); BARRIER; }} // {node.op}")
     for value in [*case.graph.inputs, *case.graph.outputs]:
         case.slot(value)
-    return f"void {name}(void **v, int tid, int nt, gate *g) {{\n" + "\n".join(parts) + "\n}\n"
+    return f"void {name}(void **v, int tid, int nt, gate *g) {{\n" + "\n".join(calls) + "\n}\n"
+
+
+def shared_text(shared: dict[str, str]) -> str:
+    """Declarations as they are, statements as functions."""
+    head = "static __attribute__((noinline)) void"
+    return "\n".join(f"{head} {n}(void **p, int tid, int nt, gate *g) {{\n{body}\n}}" if n else body for body, n in shared.items())
 
 
 class Library:
@@ -117,30 +135,34 @@ class Library:
     def __init__(
         self, protos: Sequence[onnx.ModelProto], work: Path, *, threads: int = 2, optimise: str = "-O1", cpu: str = "x86_64_v3"
     ) -> None:
-        self.threads, self.cases, self.errors = threads, [], {}
+        self.threads = threads
+        self.cases: list[Case | None] = []
+        self.errors: dict[int, Exception] = {}
         headers: dict[str, None] = {}
-        declared: dict[str, None] = {}
+        shared: dict[str, str] = {}
         functions = []
         for i, proto in enumerate(protos):
             try:
                 case = Case(importer.load(model_of(proto)))
-                functions.append(function(case, f"run_{i}", AVX2, headers, declared))
+                functions.append(function(case, f"run_{i}", AVX2, headers, shared))
                 self.cases.append(case)
             except Exception as error:  # the caller decides what an error of one model means
                 self.cases.append(None)
                 self.errors[i] = error
         includes = "".join(f'#include "{h}"\n' for h in headers)
-        source = HEAD + includes + "\n".join(declared) + "\n" + "\n".join(functions)
-        (work / "rules.c").write_text(source)
+        source = "\n".join([HEAD, includes, shared_text(shared), *functions])
+        name = f"rules{next(_numbers)}"  # a loader returns the old library for a path it knows
+        (work / f"{name}.c").write_text(source)
         flags = ["-target", "x86_64-linux-gnu", f"-mcpu={cpu}", optimise, "-g0", "-fno-sanitize=all", "-ffreestanding"]
-        flags += ["-fno-math-errno", "-ffp-contract=fast", "-fno-trapping-math", "-nostdlib", "-rtlib=compiler-rt", "-fPIC", "-shared", "-Wno-unused", f"-I{KERNELS}"]
-        command = [sys.executable, "-m", "ziglang", "cc", *flags, str(work / "rules.c"), "-o", str(work / "rules.so")]
+        flags += ["-fno-math-errno", "-ffp-contract=fast", "-fno-trapping-math", "-nostdlib", "-fPIC", "-shared", "-Wno-unused", f"-I{KERNELS}"]
+        command = [sys.executable, "-m", "ziglang", "cc", *flags, str(work / f"{name}.c"), "-o", str(work / f"{name}.so")]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[:3000]
-        self.lib = ctypes.CDLL(str(work / "rules.so"))
+        self.lib = ctypes.CDLL(str(work / f"{name}.so"))
 
     def run(self, index: int, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         case = self.cases[index]
+        assert case is not None
         buffers = []
         for slot, size in enumerate(case.sizes):
             buffer = np.full(size + 128, 0xFF, np.uint8)  # NaN in every float that nobody wrote
