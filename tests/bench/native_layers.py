@@ -63,7 +63,7 @@ def main() -> None:
         engine = Engine(work, record, 1)
         feed = [np.ascontiguousarray(feeds(model)[t.name]) for t in model.inputs]
         outs = [np.empty(t.shape, t.dtype) for t in model.outputs]
-        ticks = np.zeros(len(program.graph.nodes), np.uint64)
+        ticks = np.zeros(len(program.steps), np.uint64)
         call = engine.library.neo_profile
         call.argtypes = [ctypes.c_void_p] * 5
         best = np.full(len(ticks), np.inf)
@@ -72,7 +72,7 @@ def main() -> None:
             best = np.minimum(best, ticks)
             time.sleep(0.001)
         engine.close()
-    _show(program.graph.nodes, best / ticks_per_ms(), asked.all)
+    _show([program.graph.nodes[step] for step in program.steps], best / ticks_per_ms(), asked.all)
 
 
 def _show(nodes: list[Node], best: np.ndarray, every: bool) -> None:

@@ -26,6 +26,7 @@ class Program:
     weights: Weights
     contexts: list[Context] = field(default_factory=list)
     text: str = ""
+    steps: list[int] = field(default_factory=list)  # the nodes that became functions
 
     def scratch(self, threads: int) -> int:
         return self.plan.shared + threads * self.plan.private
@@ -36,7 +37,9 @@ def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) ->
     contexts = [Context(cpu) for _ in graph.nodes]
     bodies = [find(node).rule(node, context) for node, context in zip(graph.nodes, contexts)]
     program = Program(graph, plan(graph, contexts, keep), Weights(), contexts)
-    functions = [_function(program, step, body) for step, body in enumerate(bodies)]
+    steps = [step for step, body in enumerate(bodies) if body.strip()]  # a part made in place leaves nothing to do
+    functions = [_function(program, step, bodies[step]) for step in steps]
+    program.steps = steps
     headers = dict.fromkeys(h for context in contexts for h in context.headers)
     declared = dict.fromkeys(d for context in contexts for d in context.declarations)
     program.text = "\n".join(
@@ -47,7 +50,7 @@ def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) ->
             *kernels(("compiled.h", "base.h", *headers)),
             *declared,
             *functions,
-            _steps(graph),
+            _steps(graph, steps),
             _tables(program, features),
             *kernels(("team.h",)),
             "",
@@ -129,13 +132,13 @@ def _ctype(dtype: str) -> str:
     return C_TYPES[dtype]
 
 
-def _steps(graph: Graph) -> str:
-    names = ",\n    ".join(c_name(step, node) for step, node in enumerate(graph.nodes))
+def _steps(graph: Graph, steps: Sequence[int]) -> str:
+    names = ",\n    ".join(c_name(step, graph.nodes[step]) for step in steps)
     return f"""\
 static void (*const steps[])(const struct frame *) = {{
     {names or "0"}
 }};
-enum {{ STEPS = {len(graph.nodes)} }};
+enum {{ STEPS = {len(steps)} }};
 """
 
 

@@ -19,7 +19,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Direct:
-    """Sizes of a direct convolution: output vectors of a tile, input blocks of a panel, rows of a band."""
+    """Sizes of a direct convolution: output vectors of a tile, input blocks of a panel, tiles of a band."""
 
     vectors: int
     tiles: Tiles
@@ -40,14 +40,14 @@ def tiles(cpu: Cpu, vectors: int, height: int, width: int) -> Tiles:
     return Tiles(1, columns, (1, rest) if rest else None)
 
 
-def direct(cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vectors: int, in_row_bytes: int) -> Direct:
-    """`steps` are the k steps of one input block (taps x run), `in_row_bytes` the input bytes one output row needs."""
+def direct(cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vectors: int, in_bytes: int) -> Direct:
+    """`steps` are the k steps of one input block (taps x run), `in_bytes` those of one image of the input."""
     vectors = min(cpu.vectors, out_vectors)
     shape = tiles(cpu, vectors, height, width)
     fit = max(1, cpu.panel // (steps * vectors * cpu.lanes * 4))
     panels = math.ceil(blocks / fit)
-    band = height if in_row_bytes * height <= cpu.band * 2 else max(1, cpu.band // max(1, in_row_bytes))
-    band = max(shape.rows, band // shape.rows * shape.rows)
+    count = math.ceil(height / shape.rows) * math.ceil(width / shape.columns)
+    band = count if in_bytes <= cpu.band * 2 else max(4, math.ceil(count * cpu.band / in_bytes))
     return Direct(vectors, shape, math.ceil(blocks / panels), band)
 
 

@@ -117,7 +117,7 @@ def _direct(node: Node, ctx: Context) -> str:
     ]  # fmt: skip
     run = kw * block if joined else block
     ins, outs = blocks_of(ic * factor // group, block), blocks_of(oc * factor // group, lanes)
-    plan = schedule.direct(ctx.cpu, height, width, ins, len(taps) * run, outs, ins * sh * x.pitch[2] * 4)
+    plan = schedule.direct(ctx.cpu, height, width, ins, len(taps) * run, outs, ins * x.pitch[1] * 4)
     ctx.include("conv.h")
     lane = int(not ctx.cpu.broadcast and run % 4 == 0)
     short = run if run <= 12 and not lane else 0

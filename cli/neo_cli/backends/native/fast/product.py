@@ -24,7 +24,7 @@ def product(ctx: Context, rows: int, ins: int, lanes: int, outs: int) -> str:
     return (
         f"{{.in_block = {plane}, .out_plane = {plane}, .images = 1, .height = 1, .width = {rows}, .blocks = {ins}, "
         f".panel = {plan.panel}, .taps = 1, .run = {lanes}, .pitch = {lanes}, .vectors = {plan.vectors}, "
-        f".sections = {outs}, .rows = 1, .columns = {whole[1]}, .band = 1, .low = -__builtin_inff(), "
+        f".sections = {outs}, .rows = 1, .columns = {whole[1]}, .band = {plan.band}, .low = -__builtin_inff(), "
         f".high = __builtin_inff(), .tap = tap,\n     "
         f".tile = {{{kernel(whole, widths[0])}, {kernel(whole, widths[1])}}}, "
         f".edge = {{{kernel(edge, widths[0])}, {kernel(edge, widths[1])}}}, .edge_columns = {edge[1] if edge else 0}}}"

@@ -13,7 +13,7 @@ struct conv {
     int images, height, width, blocks, panel, taps, run, pitch;
     int skip;                                   /* the last of a block's `run` in the last block, which are padding */
     int vectors, sections;                      /* output vectors of a group; of all */
-    int rows, columns, band;                    /* of a tile; rows of a band, a multiple of `rows` */
+    int rows, columns, band;                    /* of a tile; tiles of a band */
     int act, add_after;
     float a, b, low, high;
     const idx *tap;
@@ -131,46 +131,47 @@ NEVER void conv_finish(const struct conv *c, float *out, const float *add, int r
         }
 }
 
-/* All tiles of rows [top, bottom) for one group of output vectors and one panel of input blocks. */
-ALWAYS void conv_rows(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
-                      int top, int bottom, int vectors, int blocks, int flags, const char *ahead, idx ahead_bytes) {
-    const int narrow = vectors != c->vectors, after = c->add_after;
+/* Tiles [first, end) for one group of output vectors and one panel of input blocks. */
+ALWAYS void conv_tiles(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
+                       int first, int end, int vectors, int blocks, int flags, const char *ahead, idx ahead_bytes) {
+    const int narrow = vectors != c->vectors, after = c->add_after, across = (c->width + c->columns - 1) / c->columns;
     const int finish = (flags & CONV_LAST) && (c->act > ACT_CLIP || after);
     const idx step = (idx)blocks * c->taps * c->run * 64 + 64; /* what one tile prefetches */
     const char *const ahead_end = ahead + ahead_bytes;
-    for (int y = top; y < bottom; y += c->rows) {
-        const int rows = MIN(c->rows, bottom - y), short_row = rows < c->rows;
-        for (int x = 0; x < c->width;) {
-            const int last = short_row || x + c->columns > c->width;
-            const int columns = short_row ? c->columns : last ? c->edge_columns : c->columns;
-            const conv_tile tile = last ? c->edge[narrow] : c->tile[narrow];
-            const float *s = in + y * c->in_row + (idx)x * c->pitch;
-            float *o = out + y * c->out_row + (idx)x * VL;
-            const float *r = add ? add + y * c->add_row + (idx)x * VL : 0;
-            tile(c, s, w, bias, after ? 0 : r, o, blocks, flags, ahead);
-            if (finish) conv_finish(c, o, after ? r : 0, rows, columns, vectors);
-            if (ahead + step < ahead_end) ahead += step;
-            else ahead = (const char *)w;
-            x += columns;
-        }
+    int y = first / across * c->rows, x = first % across * c->columns;
+    for (int t = first; t < end; t++) {
+        const int rows = MIN(c->rows, c->height - y), last = rows < c->rows || x + c->columns > c->width;
+        const int columns = rows < c->rows ? c->columns : last ? c->edge_columns : c->columns;
+        const conv_tile tile = last ? c->edge[narrow] : c->tile[narrow];
+        float *o = out + y * c->out_row + (idx)x * VL;
+        const float *r = add ? add + y * c->add_row + (idx)x * VL : 0;
+        tile(c, in + y * c->in_row + (idx)x * c->pitch, w, bias, after ? 0 : r, o, blocks, flags, ahead);
+        if (finish) conv_finish(c, o, after ? r : 0, rows, columns, vectors);
+        if (ahead + step < ahead_end) ahead += step;
+        else ahead = (const char *)w;
+        x += columns;
+        if (x >= c->width) x = 0, y += c->rows;
     }
 }
 
-/* Panels in the first-level cache, inside groups of output channels, inside bands of rows in the second level. */
+/* The share of the slowest of n threads in `units` equal pieces, times n: 1 is a perfect split. */
+ALWAYS float conv_balance(int units, int n) { return (float)((units + n - 1) / n * n) / units; }
+
+/* Panels in the first-level cache, inside groups of output channels, inside bands of tiles in the second level. */
 NEVER void conv_direct(const struct conv *c, const struct frame *f, const float *in, const float *w, const float *bias,
                        const float *add, float *out) {
-    const int groups = (c->sections + c->vectors - 1) / c->vectors, bands = (c->height + c->rows - 1) / c->rows;
-    int g0 = 0, g1 = groups, y0 = 0, y1 = c->height;
-    const int by_rows = groups % f->nt && groups < 8 * f->nt && bands >= f->nt;
+    const int groups = (c->sections + c->vectors - 1) / c->vectors;
+    const int tiles = (c->height + c->rows - 1) / c->rows * ((c->width + c->columns - 1) / c->columns);
+    int g0 = 0, g1 = groups, t0 = 0, t1 = tiles;
+    const int by_tiles = conv_balance(groups, f->nt) > conv_balance(tiles, f->nt) * 1.04f;
     {
-        SPLIT(by_rows ? bands : groups);
-        if (by_rows) y0 = begin * c->rows, y1 = MIN(end * c->rows, c->height);
+        SPLIT(by_tiles ? tiles : groups);
+        if (by_tiles) t0 = begin, t1 = end;
         else g0 = begin, g1 = end;
     }
     const idx block_floats = (idx)c->taps * c->run * VL;
     for (int image = 0; image < c->images; image++)
-        for (int top = y0; top < y1; top += c->band) {
-            const int bottom = MIN(top + c->band, y1);
+        for (int t = t0; t < t1; t += c->band) {
             for (int g = g0; g < g1; g++) {
                 const int vectors = MIN(c->vectors, c->sections - g * c->vectors);
                 const float *wg = w + block_floats * c->blocks * c->vectors * g;
@@ -178,10 +179,10 @@ NEVER void conv_direct(const struct conv *c, const struct frame *f, const float 
                     const int blocks = MIN(c->panel, c->blocks - k);
                     const float *wp = wg + block_floats * k * vectors, *next = wp + block_floats * blocks * vectors;
                     const int flags = (k == 0 ? CONV_FIRST : 0) | (k + blocks == c->blocks ? CONV_LAST : 0);
-                    conv_rows(c, in + image * c->in_image + k * c->in_block, wp, bias + g * c->vectors * VL,
-                              add ? add + image * c->add_image + g * c->vectors * c->add_plane : 0,
-                              out + image * c->out_image + g * c->vectors * c->out_plane, top, bottom, vectors, blocks,
-                              flags, (const char *)next, (idx)(block_floats * blocks * vectors) * 4);
+                    conv_tiles(c, in + image * c->in_image + k * c->in_block, wp, bias + g * c->vectors * VL,
+                               add ? add + image * c->add_image + g * c->vectors * c->add_plane : 0,
+                               out + image * c->out_image + g * c->vectors * c->out_plane, t, MIN(t + c->band, t1), vectors,
+                               blocks, flags, (const char *)next, (idx)(block_floats * blocks * vectors) * 4);
                 }
             }
         }

@@ -41,11 +41,11 @@ ALWAYS long futex(int32_t *word, int op, int32_t value) {
 }
 #define PAUSE __asm__ volatile("nop")
 #endif
-enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129, SPINS = 4000 };
+enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129, SPINS = 2000, IDLE_SPINS = 2000 };
 
 /* Return when *word is no longer `seen`. */
-NEVER void await(int32_t *word, int32_t seen) {
-    for (int i = 0; i < SPINS; i++) {
+NEVER void await(int32_t *word, int32_t seen, int spins) {
+    for (int i = 0; i < spins; i++) {
         if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != seen) return;
         PAUSE;
     }
@@ -60,7 +60,7 @@ static void team_wait(void *memory) {
         __atomic_store_n(&t->round, round + 1, __ATOMIC_RELEASE);
         futex(&t->round, FUTEX_WAKE_PRIVATE, 0x7fffffff);
     } else {
-        await(&t->round, round);
+        await(&t->round, round, SPINS);
     }
 }
 
@@ -69,7 +69,7 @@ NEO_API void neo_team_start(void *memory, int32_t threads) { ((struct team *)mem
 NEO_API void neo_team_work(void *memory, int32_t thread) {
     struct team *t = memory;
     for (int32_t seen = 0;;) {
-        await(&t->job, seen);
+        await(&t->job, seen, IDLE_SPINS);
         seen = __atomic_load_n(&t->job, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) return;
         neo_run(t->inputs, t->outputs, t->weights, t->scratch, thread, t->threads, team_wait, t);
