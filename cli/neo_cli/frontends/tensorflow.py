@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,8 +64,9 @@ def _saved(folder: Path, source: Source) -> Function:
     key = files.signature(meta, source.options.get("signature_def_key"))
     source.log(f"SavedModel of TensorFlow {meta.meta_info_def.tensorflow_version or 'unknown'}, signature {key}")
     try:
-        with tf_graph.quiet():
-            held = tf.saved_model.load(str(folder), tags=list(meta.meta_info_def.tags) or None)
+        with tf_graph.quiet(), tempfile.TemporaryDirectory() as scratch:
+            readable = files.without_slots(folder, Path(scratch))
+            held = tf.saved_model.load(str(readable), tags=list(meta.meta_info_def.tags) or None)
             function = held.signatures[key]
     except Exception as error:  # TensorFlow raises many kinds
         raise InputError(f"{files.LOAD} {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error

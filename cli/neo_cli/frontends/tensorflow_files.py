@@ -48,6 +48,26 @@ def saved_model(folder: Path) -> Any:
     return (served or list(message.meta_graphs))[0]
 
 
+def without_slots(folder: Path, scratch: Path) -> Path:
+    """The SavedModel without its optimizer's variables, which newer TensorFlow cannot restore; `folder` when it has none."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    source, message = folder / "saved_model.pb", saved_model_pb2.SavedModel()
+    if not source.is_file():
+        return folder
+    _parse(source, message)
+    nodes = [node for meta in message.meta_graphs for node in meta.object_graph_def.nodes if node.slot_variables]
+    if not nodes:
+        return folder
+    for node in nodes:
+        del node.slot_variables[:]
+    (scratch / "saved_model.pb").write_bytes(message.SerializeToString())
+    for entry in folder.iterdir():
+        if entry.name != "saved_model.pb":
+            (scratch / entry.name).symlink_to(entry)
+    return scratch
+
+
 def graph_def(path: Path) -> Any:
     """The frozen graph of a .pb or .pbtxt file."""
     from tensorflow.core.framework import graph_pb2

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from neo_cli.frontends.tflite_codes import OPERATORS
+from neo_cli.frontends.tflite_sparse import dense
 
 TYPES = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8", 10: "float64", 12: "uint64",
@@ -203,10 +204,16 @@ def _tensor(index: int, table: Table, buffers: list[Table], data: bytes) -> File
             raw = np.frombuffer(data, np.uint8, size, start)
     constant = None
     if raw is not None and len(raw) and dtype in TYPES.values():
-        count = int(np.prod(sizes, dtype=np.int64))
-        if count * np.dtype(dtype).itemsize != len(raw):
+        size = np.dtype(dtype).itemsize
+        packed = raw[: len(raw) // size * size].view(np.dtype(dtype).newbyteorder("<"))
+        sparsity = table.table(6)
+        try:
+            constant = packed if sparsity is None else dense(packed, sizes, sparsity)
+        except ValueError as error:
+            raise Broken(str(error)) from error
+        if constant.size != int(np.prod(sizes, dtype=np.int64)):
             raise Broken(f"the tensor '{table.text(3)}' has {len(raw)} bytes for the shape {list(sizes)}")
-        constant = raw.view(np.dtype(dtype).newbyteorder("<")).reshape(sizes)
+        constant = constant.reshape(sizes)
     return FileTensor(
         index, table.text(3) or f"tensor{index}", sizes, free, dtype, _quantization(table.table(4)), constant
     )

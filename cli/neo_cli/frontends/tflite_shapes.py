@@ -19,7 +19,7 @@ def reshape(c: Converter, op: Operation) -> None:
 
 @rule("QUANTIZE", "DEQUANTIZE", "DENSIFY")
 def requantize(c: Converter, op: Operation) -> None:
-    """define() rounds to the output's steps; a float16 constant is widened when it is read."""
+    """define() rounds to the output's steps; constants were widened and filled in when they were read."""
     planar = op.inputs[0] in c.planar
     c.define(op.outputs[0], c.planar[op.inputs[0]] if planar else c.value(op.inputs[0]), planar)
 
