@@ -18,6 +18,7 @@ from neo_cli.model.build import Build
 from neo_cli.model.inputs import parse
 from neo_cli.model.model import Log, Model, Source
 from neo_cli.model.verify import verify
+from neo_cli.packaging import headers
 from neo_cli.packaging.layout import lay_out
 from neo_cli.packaging.pack import pack
 from neo_cli.packaging.unpack import unpack
@@ -181,6 +182,7 @@ def _accelerated(chosen: Entry, model: Model, feeds: list[Case], job: _Job) -> N
 def _layouts(model: Model, job: _Job) -> Callable[[Build], Path]:
     def prepare(build: Build) -> Path:
         folder = job.work / "layout" / build.backend
+        headers.check(build.files.values(), job.target)
         if job.temps:
             for name, file in build.temps.items():
                 place = job.temps / build.backend / name

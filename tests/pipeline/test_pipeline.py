@@ -15,7 +15,14 @@ from compiling import archive, compile_here, loaded, one_node, request
 from models.builders import BUILDERS
 from neo_cli.backends import BACKENDS, candidates
 from neo_cli.backends import onnxruntime as ort_backend
-from neo_cli.base.errors import AccuracyError, CompileError, InputError, JobError, TargetUnavailable
+from neo_cli.base.errors import (
+    AccuracyError,
+    CompileError,
+    InputError,
+    InternalError,
+    JobError,
+    TargetUnavailable,
+)
 from neo_cli.model.build import Build
 from neo_cli.pipeline import compile_job
 from neo_cli.runtime import load
@@ -251,3 +258,16 @@ def test_trees_are_checked_around_their_thresholds_at_any_batch(tmp_path: Path) 
         [f["x"][:, 0] for _, f in feeds.seeded(loaded(trees([100.0, 103.0]), tmp_path / "m", '{"x":[-1,2]}'))]
     )
     assert 99 < drawn.min() < drawn.max() < 104
+
+
+def elsewhere(model, target, options, work) -> Build:  # type: ignore[no-untyped-def]
+    """A build whose library is a 32-bit ARM one, whatever was asked for."""
+    made = ort_backend.compile(model, target, options, work)
+    (work / "compiled.so").write_bytes(b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x03\x00\x28\x00" + bytes(60))
+    return replace(made, files={**made.files, "compiled.so": work / "compiled.so"})
+
+
+def test_a_library_of_another_processor_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neo_cli.backends.candidates.resolve", lambda _: elsewhere)
+    with pytest.raises(InternalError, match="compiled.so was not built for ml_c5: ELF class 1"):
+        compile_here(MLP, tmp_path, target="ml_c5", options=FORCED)
