@@ -55,7 +55,8 @@ class House:
             "OutputConfig": {"S3OutputLocation": f"file://{self.root}/out", "TargetDevice": "ml_c4", "CompilerOptions": '{"backend": "onnxruntime"}'},
             "StoppingCondition": {"MaxRuntimeInSeconds": 120},
         }  # fmt: skip
-        self.service.call("CreateCompilationJob", {**request, **members})
+        request = {k: v for k, v in {**request, **members}.items() if v is not None}
+        self.service.call("CreateCompilationJob", request)
 
     def status(self, name: str) -> str:
         job = self.store.get(name)
