@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from neo_cli.backends.native import bands, check, emulate, fusion, importer, layout, verify
 from neo_cli.backends.native import build as builder
-from neo_cli.backends.native import check, emulate, fusion, importer, layout, verify
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
 from neo_cli.model.build import Build
@@ -45,6 +45,8 @@ def lower(
         node.attrs.setdefault("winograd", WINOGRAD[str(options.get("winograd", "auto"))])
     stages.keep("2-fusion.txt", graph.text())
     graph = verify.graph(layout.lay_out(graph, cpu), "layout")
+    if options.get("bands", "auto") != "off":
+        graph = verify.graph(bands.band(graph, cpu), "bands")
     stages.keep("3-layout.txt", graph.text())
     program = emit(graph, cpu, target.features, keep)
     verify.program(program, "emit")

@@ -34,12 +34,13 @@ class Program:
 
 def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) -> Program:
     """Ask each node's rule for its statements, plan memory, write the file. `keep` leaves every value readable."""
-    contexts = [Context(cpu) for _ in graph.nodes]
+    contexts = [Context(cpu, step=step) for step in range(len(graph.nodes))]
     bodies = [find(node).rule(node, context) for node, context in zip(graph.nodes, contexts)]
     program = Program(graph, plan(graph, contexts, keep), Weights(), contexts)
     steps = [step for step, body in enumerate(bodies) if body.strip()]  # a part made in place leaves nothing to do
     functions = [_function(program, step, bodies[step]) for step in steps]
     program.steps = steps
+    contexts = [inner for context in contexts for inner in (context, *(part.context for part in context.parts))]
     headers = dict.fromkeys(h for context in contexts for h in context.headers)
     declared = dict.fromkeys(d for context in contexts for d in context.declarations)
     program.text = "\n".join(
@@ -80,22 +81,30 @@ def c_name(step: int, node: Node) -> str:
 
 
 def _function(program: Program, step: int, body: str) -> str:
-    """The node's statements with the pointers they name."""
+    """The node's function, after those of its parts."""
     node, context = program.graph.nodes[step], program.contexts[step]
-    lines = [_comment(node), f"static void {c_name(step, node)}(const struct frame *f) {{"]
+    parts = [
+        _statements(program, step, part.node, part.context, part.name, part.body) for part in context.parts
+    ]  # fmt: skip
+    return "\n".join([*parts, _statements(program, step, node, context, c_name(step, node), body)])
+
+
+def _statements(program: Program, step: int, node: Node, context: Context, name: str, body: str) -> str:
+    """The node's statements with the pointers they name."""
+    lines = [_comment(node), f"static void {name}(const struct frame *f) {{"]
     if re.search(r"\b(tid|nt)\b", body):
         lines.append("    const int tid = f->tid, nt = f->nt; (void)tid; (void)nt;")
-    serial = find(node).serial
-    if serial:
+    if find(node).serial:
         lines.append("    if (f->tid) return;")
     for kind, values in (("x", node.inputs), ("y", node.outputs)):
         for index, value in enumerate(values):
             if value is not None and re.search(rf"\b{kind}{index}\b", body):
                 const = "const " if kind == "x" else ""
                 lines.append(f"    {const}{value.ctype} *restrict {kind}{index} = {_pointer(program, value, const)};")
-    for name, array in context.constants.items():
+    for constant, array in context.constants.items():
         ctype = _ctype(array.dtype.name)
-        lines.append(f"    const {ctype} *restrict {name} = (const {ctype} *)(f->w + {program.weights.place(array)});")
+        place = program.weights.place(array)
+        lines.append(f"    const {ctype} *restrict {constant} = (const {ctype} *)(f->w + {place});")
     for scratch in context.scratches:
         base = "f->p" if scratch.private else "f->a"
         lines.append(
@@ -172,7 +181,7 @@ NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void
                      int32_t thread, int32_t threads, neo_wait wait, void *team) {{
     unsigned char *arena = scratch;
     const struct frame frame = {{weights, arena, arena + {plan.shared}u + (size_t)thread * {plan.private}u, inputs, outputs,
-                                thread, threads, wait, team}};
+                                thread, threads, 0, 0, wait, team}};
     const uintptr_t saved = fp_enter();
     for (int step = 0; step < STEPS; step++) {{
         steps[step](&frame);
@@ -185,7 +194,7 @@ NEO_API int32_t neo_profile(const void *const *inputs, void *const *outputs, con
                             uint64_t *ticks) {{
 #if defined(__x86_64__) || defined(__i386__)
     unsigned char *arena = scratch;
-    const struct frame frame = {{weights, arena, arena + {plan.shared}u, inputs, outputs, 0, 1, 0, 0}};
+    const struct frame frame = {{weights, arena, arena + {plan.shared}u, inputs, outputs, 0, 1, 0, 0, 0, 0}};
     const uintptr_t saved = fp_enter();
     for (int step = 0; step < STEPS; step++) {{
         const uint64_t start = __builtin_readcyclecounter();

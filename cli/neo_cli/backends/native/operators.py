@@ -99,6 +99,16 @@ class Scratch:
     private: bool
 
 
+@dataclass(frozen=True)
+class Part:
+    """A node inside a node: its function stands before that of the whole, which calls it by `name`."""
+
+    name: str
+    node: Node
+    context: Context
+    body: str
+
+
 @dataclass
 class Context:
     """What a rule may ask for besides its node; one for each node, `shared` fields for the whole library."""
@@ -109,6 +119,9 @@ class Context:
     macros: dict[str, None] = field(default_factory=dict)
     scratches: list[Scratch] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    step: int = 0
+    inside: bool = False  # a part: the whole zeroes the borders
 
     def scratch(self, count: int, dtype: str = "float32", private: bool = False) -> str:
         name = f"s{len(self.scratches)}"
@@ -130,6 +143,13 @@ class Context:
     def define(self, macro: str) -> None:
         """`#define macro` before all headers: a kernel file leaves out what nobody asks for."""
         self.macros[macro] = None
+
+    def part(self, node: Node) -> str:
+        """Lower a node as a part of this one; the name of its function."""
+        context = Context(self.cpu, step=self.step, inside=True)
+        name = f"n{self.step}_{len(self.parts)}_" + "".join(c if c.isalnum() else "_" for c in node.op)
+        self.parts.append(Part(name, node, context, find(node).rule(node, context)))
+        return name
 
     def refuse(self, node: Node, why: str) -> OperatorNotImplemented:
         return OperatorNotImplemented(f"The back end native does not do {node.op} so: {why} (node '{node.name}').")

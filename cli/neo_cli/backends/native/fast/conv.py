@@ -90,6 +90,7 @@ def flat(node: Node) -> bool:
     values = [v for v in (node.inputs[0], node.inputs[3], node.outputs[0]) if v is not None]
     return (
         kh == kw == 1
+        and not node.attrs.get("rows")
         and tuple(node.attrs["strides"]) == (1, 1)
         and not any(node.attrs["pads"])
         and not any(any(v.layout.border) for v in values)
@@ -132,7 +133,7 @@ def _direct(node: Node, ctx: Context) -> str:
         return name
 
     whole, widths = (tiles.rows, tiles.columns), (plan.vectors, 1 if tail else 0)
-    act: Act = attrs.get("act", NONE)
+    act: Act = attrs.get("act") or NONE
     add_pitch = add.pitch if add is not None else (0, 0, 0)
     text = f"""\
 static const idx tap[] = {{{", ".join(map(str, taps))}}};
@@ -184,7 +185,7 @@ def _depthwise(node: Node, ctx: Context) -> str:
     name = f"depthwise_{kh}x{kw}_p{sw * lanes}_d{dw * lanes}_{count}_{rest}"
     ctx.include("depthwise.h")
     ctx.declare(f"DEPTHWISE({name}, {kh}, {kw}, {sw * lanes}, {dw * lanes}, {count}, {rest})")
-    act: Act = attrs.get("act", NONE)
+    act: Act = attrs.get("act") or NONE
     add_pitch = add.pitch if add is not None else (0, 0, 0)
     start = x.first - attrs["pads"][0] * x.pitch[2] - attrs["pads"][1] * lanes
     added = f"x3 + {add.first}" if add is not None else "0"

@@ -15,7 +15,7 @@ def image(value: Value) -> str:
 
 def border(value: Value, ctx: Context, pointer: str = "y0") -> str:
     """The statement that zeroes the border of a value; nothing when it has none."""
-    if not any(value.layout.border):
+    if ctx.inside or not any(value.layout.border):
         return ""
     ctx.include("blocked.h")
     n, c, h, w = value.image

@@ -8,6 +8,7 @@ struct frame {
     const void *const *in;
     void *const *out;
     int tid, nt;
+    int top, bottom;         /* the rows of the output to make; all when bottom is 0 */
     neo_wait wait;
     void *team;
 };

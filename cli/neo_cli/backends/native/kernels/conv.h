@@ -169,6 +169,9 @@ NEVER void conv_direct(const struct conv *c, const struct frame *f, const float 
         if (by_tiles) t0 = begin, t1 = end;
         else g0 = begin, g1 = end;
     }
+    if (f->bottom) { /* tiles are one row high then */
+        t0 = f->top * (tiles / c->height), t1 = f->bottom * (tiles / c->height);
+    }
     const idx block_floats = (idx)c->taps * c->run * VL;
     for (int image = 0; image < c->images; image++)
         for (int t = t0; t < t1; t += c->band) {

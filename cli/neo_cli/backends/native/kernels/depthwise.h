@@ -30,9 +30,17 @@ ALWAYS void depthwise_row(const struct depthwise *c, const float *in, const floa
 #define DEPTHWISE(NAME, KH, KW, PITCH, STEP, COUNT, REST)                                                                  \
     NEVER void NAME(const struct depthwise *c, const struct frame *f, const float *in, const float *w, const float *bias, \
                     const float *add, float *out) {                                                                      \
-        SPLIT((idx)c->images * c->blocks * c->height);                                                                   \
-        for (idx unit = begin; unit < end; unit++) {                                                                     \
-            const int y = unit % c->height, block = unit / c->height % c->blocks, image = unit / c->height / c->blocks;  \
+        int y0 = f->top, y1 = f->bottom ? f->bottom : c->height, count = c->images * c->blocks, u0 = 0;                  \
+        if (f->nt > 1 && y1 - y0 >= 8 * f->nt) { /* whole bands of rows, as the convolutions around have them */         \
+            SPLIT(y1 - y0);                                                                                              \
+            y1 = y0 + end, y0 += begin;                                                                                  \
+        } else {                                                                                                         \
+            SPLIT(count);                                                                                                \
+            u0 = begin, count = end;                                                                                     \
+        }                                                                                                                \
+        for (int unit = u0; unit < count; unit++)                                                                        \
+        for (int y = y0; y < y1; y++) {                                                                                  \
+            const int block = unit % c->blocks, image = unit / c->blocks;                                                \
             const float *s = in + image * c->in_image + block * c->in_block + y * c->in_row;                             \
             const float *k = w + (idx)block * (KH * KW) * VL;                                                            \
             const float *r = add ? add + image * c->add_image + block * c->add_block + y * c->add_row : 0;               \
