@@ -8,35 +8,43 @@
 #define PM_LANES 16
 #endif
 
-#define PM_WALK(T, name, CMP) \
-PM_BIG void pm_walk_##name(const T *restrict x, const pm_i32 *restrict row, pm_i32 *restrict at, const T *restrict value, \
-                           const pm_u32 *restrict feature, const pm_i32 *restrict child, int levels) \
+/* Sixteen bytes for float, so that a step touches one cache line. */
+typedef struct { float value; pm_u32 feature; pm_i32 child, none; } __attribute__((may_alias)) pm_node_f;
+typedef struct { double value; pm_u32 feature; pm_i32 child; } __attribute__((may_alias)) pm_node_d;
+
+#define PM_STEP(T, CMP, MISSING) \
+    for (int r = 0; r < PM_LANES; r++) { \
+        const node *restrict p = nodes + now[r]; \
+        const T v = x[base[r] + (pm_i32)(p->feature & 0x7fffffffu)]; \
+        const pm_i32 left = (v CMP p->value) MISSING, next = p->child + 1 - left; \
+        moved |= next ^ now[r]; \
+        now[r] = next; \
+    }
+#define PM_WALK(T, name, NODE, CMP) \
+PM_BIG void pm_walk_##name(const T *restrict x, const pm_i32 *restrict row, pm_i32 *restrict at, const void *all, \
+                           int levels, int missing) \
 { \
+    typedef NODE node; \
+    const node *restrict nodes = all; \
     pm_i32 now[PM_LANES], base[PM_LANES]; \
     for (int r = 0; r < PM_LANES; r++) { now[r] = at[r]; base[r] = row[r]; } \
     while (levels > 0) { \
         pm_i32 moved = 0; \
-        for (int step = 0; step < 4; step++) { \
-            _Pragma("clang loop vectorize(enable) interleave(disable)") \
-            for (int r = 0; r < PM_LANES; r++) { \
-                const pm_i32 n = now[r]; \
-                const pm_u32 f = feature[n]; \
-                const T v = x[base[r] + (pm_i32)(f & 0x7fffffffu)]; \
-                const pm_i32 left = (v CMP value[n]) | ((v != v) & (pm_i32)(f >> 31)); \
-                const pm_i32 next = child[n] + 1 - left; \
-                moved |= next ^ n; \
-                now[r] = next; \
-            } \
+        for (int l = levels < 8 ? levels : 8; l > 0; l--) { \
+            if (missing) PM_STEP(T, CMP, | ((v != v) & (pm_i32)(p->feature >> 31))) \
+            else PM_STEP(T, CMP, ) \
         } \
-        levels -= 4; \
+        levels -= 8; \
         if (!moved) break; \
     } \
     for (int r = 0; r < PM_LANES; r++) at[r] = now[r]; \
 }
-PM_WALK(float, le_f, <=)
-PM_WALK(float, lt_f, <)
-PM_WALK(double, le_d, <=)
-PM_WALK(double, lt_d, <)
+PM_WALK(float, le_f, pm_node_f, <=)
+PM_WALK(float, lt_f, pm_node_f, <)
+PM_WALK(double, le_d, pm_node_d, <=)
+PM_WALK(double, lt_d, pm_node_d, <)
+PM_FN int pm_missing_f(const float *x, pm_i64 n) { int m = 0; for (pm_i64 i = 0; i < n; i++) m |= x[i] != x[i]; return m; }
+PM_FN int pm_missing_d(const double *x, pm_i64 n) { int m = 0; for (pm_i64 i = 0; i < n; i++) m |= x[i] != x[i]; return m; }
 
 PM_FN float pm_logistic(float x)
 {

@@ -18,7 +18,13 @@ def move(
     return nest(shape, [source, target], lambda at: f"{y}[{at[1]}] = {x}[{at[0]}];", [start, to])
 
 
-@operator("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+@operator("OptionalHasElement")
+def has_element(node: Node, ctx: Context) -> str:
+    """A tensor that is there is an optional with an element."""
+    return f"if (tid == 0) y0[0] = {int(given(node, 0) is not None)};"
+
+
+@operator("Reshape", "Flatten", "Squeeze", "Unsqueeze", "OptionalGetElement")
 def same_bytes(node: Node, ctx: Context) -> str:
     """The same elements in the same order."""
     size = node.outputs[0].size

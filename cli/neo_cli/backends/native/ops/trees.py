@@ -44,6 +44,17 @@ def _added(ctx: Context, flat: Flat, targets: int, real: str, how: str) -> str:
     return f"for (int e = {f}[at[r]]; e < {f}[at[r] + 1]; e++) {put}"
 
 
+def _packed(flat: Flat) -> np.ndarray:
+    """The nodes as the kernel's structures."""
+    if flat.value.dtype == np.float64:
+        fields = [("value", np.float64), ("feature", np.uint32), ("child", np.int32)]
+    else:
+        fields = [("value", np.float32), ("feature", np.uint32), ("child", np.int32), ("none", np.int32)]
+    made = np.zeros(len(flat.value), fields)
+    made["value"], made["feature"], made["child"] = flat.value, flat.feature, flat.child
+    return made.view(np.uint32)
+
+
 def ensemble_code(
     node: Node, ctx: Context, ensemble: Ensemble, targets: int, how: str, finish: str, seen: str = ""
 ) -> str:
@@ -59,26 +70,27 @@ def ensemble_code(
         source = ctx.scratch(rows * features, "float64" if real == "double" else "float32")
         load = types.load(x.dtype, "x0", "i")
         copy = f"{{ SPLIT({rows * features}); for (idx i = begin; i < end; i++) {source}[i] = ({real}){load}; }}\nBARRIER;\n"
-    names = [ctx.constant(a) for a in (flat.value, flat.feature, flat.child, flat.roots)]
+    nodes, roots = ctx.constant(_packed(flat)), ctx.constant(flat.roots)
     levels = ctx.constant(np.array(flat.levels, np.int32))
     trees = len(flat.roots)
     start = {"MIN": "PM_INF", "MAX": "-PM_INF"}.get(how, "0")
-    walk = f"pm_walk_{'lt' if flat.strict else 'le'}_{'d' if real == 'double' else 'f'}"
-    arrays = f"{names[0]}, {names[1]}, {names[2]}"
+    kind = "d" if real == "double" else "f"
+    walk = f"pm_walk_{'lt' if flat.strict else 'le'}_{kind}"
     add = _added(ctx, flat, targets, real, how)
     acc = ctx.scratch(BLOCK * targets, "float64" if real == "double" else "float32", private=True)
     add = add.replace("acc[", f"{acc}[")
     final = f"for (idx q = 0; q < many; q++) {{ const idx i = first + q; {real} *z = {acc} + q * {targets}; {finish} }}"
-    if rows >= LANES // 2:
+    if rows >= LANES:
         return f"""{copy}{{ SPLIT({-(-rows // BLOCK)});
 for (idx block = begin; block < end; block++) {{
 const idx first = block * {BLOCK}, many = {rows} - first < {BLOCK} ? {rows} - first : {BLOCK};
+const int missing = pm_missing_{kind}({source} + first * {features}, many * {features});
 for (idx q = 0; q < many * {targets}; q++) {acc}[q] = {start};
 for (idx t = 0; t < {trees}; t++)
 for (idx g = 0; g < many; g += {LANES}) {{
 pm_i32 row[{LANES}], at[{LANES}];
-for (int r = 0; r < {LANES}; r++) {{ row[r] = (g + r < many ? g + r : many - 1) * {features}; at[r] = {names[3]}[t]; }}
-{walk}({source} + first * {features}, row, at, {arrays}, {levels}[t]);
+for (int r = 0; r < {LANES}; r++) {{ row[r] = (g + r < many ? g + r : many - 1) * {features}; at[r] = {roots}[t]; }}
+{walk}({source} + first * {features}, row, at, {nodes}, {levels}[t], missing);
 for (int r = 0; r < {LANES} && g + r < many; r++) {{ const idx q = g + r; {add} }}
 }}
 {final}
@@ -86,15 +98,16 @@ for (int r = 0; r < {LANES} && g + r < many; r++) {{ const idx q = g + r; {add} 
     return f"""{copy}{{ SPLIT({rows});
 for (idx first = begin; first < end; first++) {{
 const idx many = 1, q = 0;
+const int missing = pm_missing_{kind}({source} + first * {features}, {features});
 for (idx k = 0; k < {targets}; k++) {acc}[k] = {start};
 for (idx t = 0; t < {trees}; t += {LANES}) {{
 pm_i32 row[{LANES}], at[{LANES}];
 int deep = 0;
 for (int r = 0; r < {LANES}; r++) {{
 const idx u = t + r < {trees} ? t + r : {trees} - 1;
-row[r] = 0; at[r] = {names[3]}[u]; deep = {levels}[u] > deep ? {levels}[u] : deep;
+row[r] = 0; at[r] = {roots}[u]; deep = {levels}[u] > deep ? {levels}[u] : deep;
 }}
-{walk}({source} + first * {features}, row, at, {arrays}, deep);
+{walk}({source} + first * {features}, row, at, {nodes}, deep, missing);
 for (int r = 0; r < {LANES} && t + r < {trees}; r++) {{ {add} }}
 }}
 {final}
