@@ -160,3 +160,23 @@ def array(tensor: onnx.TensorProto) -> np.ndarray:
 def attributes(node: onnx.NodeProto) -> Mapping[str, Any]:
     """A node's attributes as Python values."""
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+_SQUASHING = {"Sigmoid", "Softmax", "HardSigmoid"}
+_MOVING = {"Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Cast", "Concat", "Slice", "Split"}
+
+
+def probabilities(model: onnx.ModelProto) -> set[str]:
+    """Outputs that are between 0 and 1 by their making, whatever moved them afterwards."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+
+    def squashed(name: str, depth: int = 0) -> bool:
+        node = producers.get(name)
+        if node is None or depth > 20:
+            return False
+        if node.op_type in _SQUASHING:
+            return True
+        read = node.input if node.op_type == "Concat" else node.input[:1]
+        return node.op_type in _MOVING and all(squashed(n, depth + 1) for n in read)
+
+    return {value.name for value in model.graph.output if squashed(value.name)}

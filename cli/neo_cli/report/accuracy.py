@@ -81,16 +81,23 @@ class Figures:
 
 
 def compare(
-    reference: Arrays, found: Mapping[str, np.ndarray], outputs: tuple[Tensor, ...], again: Arrays | None = None
-) -> dict[str, Figures]:
-    """The figures of every output; `again` holds the source's answers to inputs changed in their last bit."""
+    reference: Arrays, found: Mapping[str, np.ndarray], outputs: tuple[Tensor, ...], again: Arrays | None = None,
+    floors: Mapping[str, float] | None = None,
+) -> dict[str, Figures]:  # fmt: skip
+    """The figures of every output; `again` holds the source's answers to inputs changed in their last bit, `floors`
+    the least value an output is measured by: a probability of 1e-9 need not be right to three digits of its own."""
     return {
-        t.name: figures(reference[t.name], np.asarray(found[t.name]), -1 in t.shape, again[t.name] if again else None)
+        t.name: figures(
+            reference[t.name], np.asarray(found[t.name]), -1 in t.shape, again[t.name] if again else None,
+            (floors or {}).get(t.name, 0.0),
+        )
         for t in outputs
-    }
+    }  # fmt: skip
 
 
-def figures(reference: np.ndarray, found: np.ndarray, free: bool = False, again: np.ndarray | None = None) -> Figures:
+def figures(
+    reference: np.ndarray, found: np.ndarray, free: bool = False, again: np.ndarray | None = None, floor: float = 0.0
+) -> Figures:
     """Compare one output; `free` says that its number of rows may depend on the data, as behind a NonMaxSuppression."""
     if found.dtype.kind != reference.dtype.kind and {found.dtype.kind, reference.dtype.kind} - set("OUS"):
         return Figures(fault=f"it is {found.dtype.name}, the source returns {reference.dtype.name}")
@@ -104,14 +111,14 @@ def figures(reference: np.ndarray, found: np.ndarray, free: bool = False, again:
         steady = np.ones(reference.shape, bool) if again is None else np.asarray(reference == again)
         same = float(np.mean((reference == found)[steady])) if steady.any() else 1.0
         return Figures(agreement=max(same, _matched(reference, found)) if free and same < 1 else same)
-    measured = _floats(reference.astype(np.float64), found.astype(np.float64), again)
+    measured = _floats(reference.astype(np.float64), found.astype(np.float64), again, floor)
     if free and (measured.fault or (measured.error or 0) > 1e-3):
         matched = _matched(reference, found)
         return Figures(agreement=matched) if matched > 0.9 else measured
     return measured
 
 
-def _floats(reference: np.ndarray, found: np.ndarray, again: np.ndarray | None) -> Figures:
+def _floats(reference: np.ndarray, found: np.ndarray, again: np.ndarray | None, floor: float) -> Figures:
     """Figures of a float output. Infinities must stand at the same places; the rest is measured without them."""
     if np.isnan(reference).any():
         return Figures(fault="the source itself returns NaN")
@@ -125,7 +132,7 @@ def _floats(reference: np.ndarray, found: np.ndarray, again: np.ndarray | None) 
         return Figures(error=0.0, max_abs=0.0)
     if not np.isfinite(b).all():
         return Figures(fault=f"{int((~np.isfinite(b)).sum())} of {found.size} values are infinite")
-    difference, largest, spread = float(np.abs(a - b).max()), float(np.abs(a).max()), float(a.std())
+    difference, largest, spread = float(np.abs(a - b).max()), max(float(np.abs(a).max()), floor), float(a.std())
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     cosine = min(1.0, float(a @ b) / norms) if norms else float(not (a.any() or b.any()))
     moved = None if again is None else float(np.nan_to_num(np.abs(a - again[finite].astype(np.float64)), nan=0.0).max())

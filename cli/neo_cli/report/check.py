@@ -14,6 +14,7 @@ from neo_cli.model import feeds, proto
 from neo_cli.model.model import Arrays, Log, Model
 from neo_cli.report.accuracy import Figures, Gate, compare, gate_for
 
+PROBABILITY = 1e-3  # the least value by which an output between 0 and 1 is measured
 SAMPLE_SECONDS = 20.0  # that the source may spend on the archive's samples
 
 Run = Callable[[Arrays], Mapping[str, np.ndarray]]
@@ -100,10 +101,11 @@ def _unjudged(found: list[Case], model: Model, gate: Gate) -> list[str]:
 def check(run: Run, model: Model, cases: list[Case], precision: str, override: float | None) -> dict[str, Any]:
     """The report of every output on every case; AccuracyError says by how much the worst is beyond the gate."""
     gate = gate_for(proto.precision_of(model.graph), precision, override)
+    floors = dict.fromkeys(proto.probabilities(model.graph), PROBABILITY)
     outputs: dict[str, dict[str, Any]] = {}
     faults = []
     for case in cases:
-        measured = compare(case.answers, run(case.inputs), model.outputs, case.again)
+        measured = compare(case.answers, run(case.inputs), model.outputs, case.again, floors)
         for name, figures in measured.items():
             outputs.setdefault(name, {})[case.label] = {**figures.record(), "judged": figures.judged(gate)}
             fault = figures.beyond(gate)
