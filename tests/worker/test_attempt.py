@@ -21,7 +21,7 @@ from worker.conftest import House, wait_for
 FAKE = "from neo_cli.worker import child\nchild._compile = lambda order, folder: exec(open({script!r}).read(), {{'folder': folder, 'order': order}}) or {{}}\n"
 
 
-def runner(house: House, script: str | None = None) -> subprocess.Popen[bytes]:
+def runner(house: House, script: str | None = None, before: str = "") -> subprocess.Popen[bytes]:
     """A runner process; with `script`, its compiler child runs that Python text instead of compiling, unsandboxed."""
     code = "from neo_cli.worker.__main__ import main; raise SystemExit(main([]))"
     if script is not None:
@@ -35,6 +35,7 @@ def runner(house: House, script: str | None = None) -> subprocess.Popen[bytes]:
         code = (
             "import neo_cli.worker.sandbox as s, neo_cli.worker.attempt as a\na.GRACE = 0.5\n"
             f"s.probe = lambda: s.Tier('none')\ns.command = lambda tier, argv, **k: [argv[0], {str(entry)!r}, argv[-1]]\n"
+            + before
             + code
         )
     return subprocess.Popen(

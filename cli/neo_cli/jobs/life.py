@@ -9,6 +9,7 @@ from pathlib import Path
 from neo_cli.jobs.job import FAILED, INPROGRESS, LOSSES, STARTING, STOPPED, STOPPING, Job, Runner
 from neo_cli.jobs.stores.base import Store
 
+MARK = "NEO_ATTEMPT"  # in the environment of an attempt's processes
 STOPPED_STATES = "Tt"  # of /proc/<pid>/stat: stopped by a signal or a debugger
 
 
@@ -106,12 +107,33 @@ def recover(store: Store, job: Job, now: float) -> None:
 
 
 def end_leftovers(job: Job) -> None:
-    """Kill the lost runner when it is merely stopped, and the compiler it started, if they are still those processes."""
+    """Kill the lost runner when it is merely stopped, the compiler it started, and what that started in its turn."""
     if job.runner is not None and state(job.runner) is not None:
         _kill(job.runner.pid)
     child = job.extra.get("child")
     if child and state(Runner(**child)) is not None:
         _kill(child["pid"])
+    if job.runner is not None and job.runner.host == platform.node():
+        for pid in marked(token(job)):
+            _kill(pid)
+
+
+def token(job: Job) -> str:
+    """The value of MARK in the environment of all processes of an attempt; no other attempt has it."""
+    runner = job.runner
+    return f"{runner.pid}-{runner.start}-{job.name}-{job.attempt}" if runner else ""
+
+
+def marked(value: str) -> list[int]:
+    """This user's processes whose environment carries the token, in whatever session they are."""
+    wanted, found = f"{MARK}={value}".encode(), []
+    for entry in Path("/proc").glob("[0-9]*") if value else ():
+        try:
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:  # another user's, or gone
+            continue
+    return found
 
 
 def _kill(pid: int) -> None:

@@ -18,7 +18,7 @@ from neo_cli.base.errors import InternalError
 from neo_cli.base.paths import home
 from neo_cli.frontends import CODE_CARRYING
 from neo_cli.jobs.job import Job
-from neo_cli.jobs.life import identity
+from neo_cli.jobs.life import MARK, identity, token
 from neo_cli.worker import child as compiler_child
 from neo_cli.worker import sandbox, tree
 from neo_cli.worker.journal import Journal
@@ -42,6 +42,7 @@ class Compiler:
         order = {"request": job.request, "archive": archive, "trusted": tier.confines or job.trusted}
         (folder / compiler_child.REQUEST).write_text(json.dumps(order), encoding="utf-8")
         env, write = _surroundings(environ, folder, private=carries)
+        env[MARK] = token(job)
         argv = [sys.executable, "-m", "neo_cli.worker.child", str(folder)]
         journal.line(f"sandbox: {tier.name}" + "".join(f"; {text}" for text in tier.passed_over))
         parent, limits = os.getpid(), sandbox.apply(sandbox.Limits())

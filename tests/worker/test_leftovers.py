@@ -1,0 +1,129 @@
+"""After success, failure, stop and crash: no files, no processes but the results; the job's own settings apply."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from neo_cli.base.errors import InternalError
+from neo_cli.jobs import life
+from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, STOPPED, STOPPING
+from neo_cli.jobs.logs import log_path
+from neo_cli.jobs.settings import kept, over
+from neo_cli.worker import limits
+from neo_cli.worker.sweep import sweep, work_folder
+from worker.conftest import House
+from worker.test_attempt import alive, finish, reason, runner
+
+ODD = """
+import os, subprocess, sys, time
+number = int(order['request']['CompilationJobName'][1:])
+subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)', str(folder)], start_new_session=True)
+(folder / 'scratch').write_bytes(b'x' * 100000)
+if number % 5 == 0: raise ValueError('odd')
+if number % 5 == 1: os.kill(os.getpid(), 11)
+if number % 5 == 2: os._exit(0)
+if number % 5 == 3: os.kill(os.getppid(), 9); time.sleep(60)
+print('ready', flush=True); time.sleep(60)
+"""
+
+
+def files(house: House) -> set[str]:
+    state = Path(house.environ["NEO_HOME"], "state")
+    kept = {str(p.relative_to(state)) for p in state.rglob("*") if not p.name.startswith("jobs.db")}
+    return kept | set(house.output)
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_mixed_jobs(house: House) -> None:
+    count = 20
+    for number in range(count):
+        house.create(f"j{number}")
+    before = files(house) | {"work", "logs"} | {f"logs/j{n}.jsonl" for n in range(count)}
+    process = runner(house, ODD)
+    for _ in range(400):
+        for job in house.store.under_way():  # the fifth kind waits to be stopped
+            log = log_path(house.environ, job.name)
+            if job.status == INPROGRESS and int(job.name[1:]) % 5 == 4 and log.is_file() and "ready" in log.read_text():
+                house.service.call("StopCompilationJob", {"CompilationJobName": job.name})
+        if not house.store.under_way() and not house.store.waiting():
+            break
+        if process.poll() is not None:
+            finish(process)
+            process = runner(house, ODD)
+        time.sleep(0.1)
+    finish(process)
+    jobs = {n: house.store.get(f"j{n}") for n in range(count)}
+    for number, job in jobs.items():
+        assert job is not None
+        assert job.status == (STOPPED if number % 5 == 4 else FAILED), job
+        assert (job.reason or "").startswith("InternalServerError: The worker of the job was lost 3 times") == (
+            number % 5 == 3
+        )
+    sweep(house.store, house.environ)
+    assert files(house) == before and alive(str(house.root)) == []
+
+
+def test_folders_of_attempts_that_are_not_under_way_are_swept(house: House) -> None:
+    house.create("a-1")
+    assert house.store.claim(life.identity(), 1.0, 2.0, 1) is not None
+    for name, attempt in (("a-1", 1), ("a-1", 2), ("gone", 1)):
+        work_folder(house.environ, name, attempt).mkdir(parents=True)
+    assert sorted(sweep(house.store, house.environ)) == ["a-1-2", "gone-1"]
+    assert [p.name for p in work_folder(house.environ, "x", 1).parent.iterdir()] == ["a-1-1"]
+    assert house.store.move("a-1", INPROGRESS, STOPPING, 1, 3.0)
+    assert sweep(house.store, house.environ) == []
+
+
+def test_too_much_disk_and_too_many_processes_are_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 1_000_000)
+    watch = limits.Limits({"NEO_JOB_DISK": "500k"}, tmp_path)
+    with pytest.raises(InternalError, match=r"ran out of disk: it may use 512000 bytes \(NEO_JOB_DISK\)"):
+        for _ in range(limits.DISK_EVERY):
+            watch.look()
+    monkeypatch.setattr(limits.tree, "usage", lambda root: (0, limits.PROCESSES + 1))
+    with pytest.raises(InternalError, match="more than 2000 processes"):
+        watch.look()
+    assert [limits.size({"N": text}, "N") for text in ("", "7", "2K", "1.5G", "x")] == [None, 7, 2048, None, None]
+
+
+def test_a_fork_bomb_is_ended(house: House) -> None:
+    house.create("a")
+    bomb = "import os, time, neo_cli\nfor n in range(400):\n    if os.fork() == 0: time.sleep(300)\ntime.sleep(60)"
+    code = "import neo_cli.worker.limits as l; l.PROCESSES = 100\n"
+    assert finish(runner(house, bomb, before=code)) == 0
+    assert reason(house, "a") == "InternalServerError: The compiler started more than 100 processes."
+
+
+def test_a_job_takes_its_settings_along() -> None:
+    theirs = {"NEO_S3_ROOT": "s3", "AWS_REGION": "eu-west-1", "AWS_SECRET_ACCESS_KEY": "secret", "PATH": "/bin"}
+    extra = {"settings": kept(theirs, "/home/me")}
+    assert extra == {"settings": {"NEO_S3_ROOT": "/home/me/s3", "AWS_REGION": "eu-west-1"}}
+    mine = {"AWS_PROFILE": "other", "AWS_REGION": "us-east-1", "AWS_SECRET_ACCESS_KEY": "mine", "PATH": "/usr/bin"}
+    assert over(mine, extra) == {
+        "NEO_S3_ROOT": "/home/me/s3", "AWS_REGION": "eu-west-1", "AWS_SECRET_ACCESS_KEY": "mine", "PATH": "/usr/bin",
+    }  # fmt: skip
+    assert over(mine, {}) == mine
+
+
+def test_a_folder_stands_for_s3_from_create_to_result(house: House) -> None:
+    root = house.root / "s3"
+    (root / "models").mkdir(parents=True)
+    house.archive.rename(root / "models" / "net.tar.gz")
+    house.service.environ = {**house.environ, "NEO_S3_ROOT": str(root)}
+    house.create(
+        "a",
+        InputConfig={"S3Uri": "s3://models/net.tar.gz", "Framework": "ONNX"},
+        OutputConfig={
+            "S3OutputLocation": "s3://out/deep/",
+            "TargetDevice": "ml_c4",
+            "CompilerOptions": '{"backend": "onnxruntime"}',
+        },
+    )
+    assert finish(runner(house)) == 0
+    job = house.store.get("a")
+    assert job is not None and job.status == COMPLETED, job
+    assert job.artifact == "s3://out/deep/net-ml_c4.tar.gz"
+    assert sorted(p.name for p in (root / "out" / "deep").iterdir()) == ["net-ml_c4.report.json", "net-ml_c4.tar.gz"]
