@@ -73,7 +73,7 @@ class Converter:
         """The names of all outputs of the node whose first output is `first`."""
         return [first] + [f"{first}_{i}" for i in range(1, count)]
 
-    def const(self, value: np.ndarray | float | int | list[int]) -> str:
+    def const(self, value: np.ndarray | np.generic | float | int | list[int]) -> str:
         """An initialiser; lists are int64, numbers float32."""
         if isinstance(value, list):
             array = np.asarray(value, np.int64)

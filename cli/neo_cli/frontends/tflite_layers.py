@@ -132,7 +132,7 @@ def resize(c: Converter, op: Operation) -> None:
     # TensorFlow's nearest: floor of the asymmetric place; round half up with aligned corners; floor of the pixel's centre
     rounding = {"align_corners": "round_prefer_ceil", "half_pixel": "round_prefer_ceil", "asymmetric": "floor"}[where]
     sizes = c.const([shape[0], shape[3], *wanted])
-    attributes = {"mode": "linear"} if bilinear else {"mode": "nearest", "nearest_mode": rounding}
+    attributes: dict[str, Any] = {"mode": "linear"} if bilinear else {"mode": "nearest", "nearest_mode": rounding}
     made = c.node("Resize", [c.image(op.inputs[0]), "", "", sizes], coordinate_transformation_mode=where, **attributes)
     c.define(op.outputs[0], made, planar=True)
 

@@ -84,7 +84,8 @@ def strided_slice(c: Converter, op: Operation) -> None:
     low, high, ellipsis, new, shrink = (op.options.number(i) for i in range(5)) if op.options else (0,) * 5
     if ellipsis or new:
         raise InputError(f"{CONVERT} STRIDED_SLICE with an ellipsis or new axes is not understood.")
-    starts, stops = [], []
+    starts: list[int] = []
+    stops: list[int] = []
     for axis, (b, e, s, n) in enumerate(zip(begin, end, step, c.shape(op.inputs[0]), strict=False)):
         if shrink >> axis & 1:
             place = b % n

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any
 
 import numpy as np
-
-
-class Fields(Protocol):
-    """A flatbuffers table, as tflite_file reads it."""
-
-    def number(self, number: int, kind: str = "<i", default: int = 0) -> int: ...
-
-    def array(self, number: int, dtype: str) -> np.ndarray | None: ...
-
-    def table(self, number: int) -> Fields | None: ...
-
-    def tables(self, number: int) -> list[Fields]: ...
 
 
 Level = tuple[int | None, list[int], list[int]]  # the size of a dense dimension; else row segments and indices
 KINDS = {1: "int32", 2: "uint16", 3: "uint8"}
 
 
-def dense(values: np.ndarray, shape: tuple[int, ...], sparsity: Fields) -> np.ndarray:
+def dense(values: np.ndarray, shape: tuple[int, ...], sparsity: Any) -> np.ndarray:
     """The tensor in full; ValueError when its description does not fit it.
 
-    The file stores its dimensions, then those of its blocks, in a traversal order, each dense or as compressed rows
+    `sparsity` is a flatbuffers table as tflite_file reads it. The file stores its dimensions, then those of its blocks, in a traversal order, each dense or as compressed rows
     (SparsityParameters of TensorFlow Lite's schema).
     """
     order, blocks = _whole(sparsity.array(0, "int32")), _whole(sparsity.array(1, "int32"))
@@ -69,13 +57,13 @@ def _places(levels: list[Level], depth: int, row: int, place: tuple[int, ...]) -
             yield from _places(levels, depth + 1, i, (*place, indices[i]))
 
 
-def _level(meta: Fields) -> Level:
+def _level(meta: Any) -> Level:
     if not meta.number(0, "<b"):
         return meta.number(1), [], []
     return None, _packed(meta, 2), _packed(meta, 4)
 
 
-def _packed(meta: Fields, number: int) -> list[int]:
+def _packed(meta: Any, number: int) -> list[int]:
     """A vector of 32, 16 or 8 bits: a union whose type stands before it."""
     kind, held = meta.number(number, "<B"), meta.table(number + 1)
     if held is None or kind not in KINDS:

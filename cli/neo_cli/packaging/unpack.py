@@ -182,7 +182,7 @@ def _check_zips(files: list[Path], caps: Caps) -> None:
 class _Counted(io.RawIOBase):
     """A stream that tells how many bytes have been read from it; tarfile's reads go through it."""
 
-    def __init__(self, stream: IO[bytes], tell: Callable[[int], None]) -> None:
+    def __init__(self, stream: Any, tell: Callable[[int], None]) -> None:
         self._stream, self._tell, self._count = stream, tell, 0
 
     def readable(self) -> bool:

@@ -60,7 +60,8 @@ def targets() -> dict[str, Target]:
             unknown = set(merged) - known
             if unknown:
                 raise ValueError(f"devices.toml: {name} has unknown keys: {', '.join(sorted(unknown))}")
-            found[name] = Target(**{k: tuple(v) if isinstance(v, list) else v for k, v in merged.items()})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in merged.items()}
+            found[name] = Target(**values)
     return found
 
 

@@ -252,7 +252,9 @@ def _pad(x: Any, pad: Any, mode: Any = "constant", constant_val: Any = 0.0) -> A
     flat = _ints(pad)
     pairs = [(0, 0)] * (x.ndim - len(flat) // 2) + list(zip(flat[::2], flat[1::2], strict=True))
     name = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}[str(mode)]
-    return np.pad(x, pairs, name, **({"constant_values": constant_val} if name == "constant" else {}))
+    if name == "constant":
+        return np.pad(x, pairs, "constant", constant_values=constant_val)
+    return np.pad(x, pairs, "reflect" if name == "reflect" else "edge")
 
 
 def _nearest(x: Any, scale_factor_height: Any = 1, scale_factor_width: Any = 1) -> Any:
