@@ -21,7 +21,7 @@ MODELS = {
 
 @pytest.mark.slow
 @pytest.mark.real_model
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "native"])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_trained_model_compiles_and_is_right(name: str, backend: str, tmp_path: Path) -> None:
     path, config = MODELS[name]

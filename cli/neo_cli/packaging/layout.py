@@ -11,6 +11,7 @@ from typing import Any
 from neo_cli.base.errors import InternalError
 from neo_cli.model.build import Build
 from neo_cli.model.model import Model
+from neo_cli.model.work import useful_threads
 from neo_cli.runtime import archive
 from neo_cli.targets.devices import Target
 
@@ -62,8 +63,11 @@ def _record(build: Build, model: Model, target: Target) -> Mapping[str, Any]:
     """meta/artifact.json: what the runtime must know."""
     part = build.accelerator
     told = ("engine", "backend", "precision", "verified")
+    threads = useful_threads(model.graph)
+    small = {"threads": threads} if threads else {}
     beside = {"accelerator": {**{k: getattr(part, k) for k in told}, "settings": dict(part.settings)}} if part else {}
     return {
+        **small,
         **beside,
         "format": archive.FORMAT,
         "engine": build.engine,

@@ -24,13 +24,19 @@ class Engine:
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if settings.get("final") else levels.ORT_ENABLE_ALL
         for key, value in settings.get("session", {}).items():
             options.add_session_config_entry(key, value)
-        self.session = onnxruntime.InferenceSession(
-            str(folder / settings["file"]), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(folder / settings["file"]), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions are no RuntimeErrors
+            raise RuntimeError(f"ONNX Runtime cannot load the model: {error}") from error
         self.names = [o["name"] for o in record["outputs"]]
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(self.names, self.session.run(self.names, inputs)))
+        try:
+            return dict(zip(self.names, self.session.run(self.names, inputs)))
+        except Exception as error:
+            raise RuntimeError(f"ONNX Runtime cannot run the model: {error}") from error
 
     def close(self) -> None:
         del self.session
