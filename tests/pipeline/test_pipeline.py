@@ -222,7 +222,7 @@ def test_a_gpu_part_lies_beside_the_cpu_part(tmp_path: Path, monkeypatch: pytest
     made = compile_here(MLP, tmp_path, options=FORCED, log=log)
     assert any(line.startswith("accelerator missing: The back end missing is not installed here") for line in log)
     x = np.ones((1, 32), np.float32)
-    with load(made.artifact) as cpu_part, load(made.artifact, accelerate=True) as other:
+    with load(made.artifact, device="cpu") as cpu_part, load(made.artifact, device="gpu") as other:
         assert (cpu_part.folder / "accelerated.onnx").is_file() and (cpu_part.folder / "compiled.onnx").is_file()
         np.testing.assert_allclose(
             cpu_part.run({"x": x})["probabilities"], other.run({"x": x})["probabilities"], rtol=1e-5
@@ -269,5 +269,5 @@ def elsewhere(model, target, options, work) -> Build:  # type: ignore[no-untyped
 
 def test_a_library_of_another_processor_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neo_cli.backends.candidates.resolve", lambda _: elsewhere)
-    with pytest.raises(InternalError, match="compiled.so was not built for ml_c5: ELF class 1"):
+    with pytest.raises(InternalError, match=r"compiled\.so was not built for ml_c5: ELF class 1"):
         compile_here(MLP, tmp_path, target="ml_c5", options=FORCED)

@@ -14,7 +14,7 @@ import pytest
 
 from compiling import compile_here, one_node
 from models.builders import BUILDERS
-from neo_cli.runtime import ArtifactError, RunError, archive, cpu, load
+from neo_cli.runtime import ArtifactError, RunError, archive, cpu, load, parts
 from neo_cli.runtime import model as runtime_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,7 +117,7 @@ def test_code_for_another_machine_is_refused_unless_it_is_portable() -> None:
 
 
 def test_an_engine_that_is_not_installed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(runtime_model.ENGINES, "onnxruntime", "not_installed_anywhere:Engine")
+    monkeypatch.setitem(parts.ENGINES, "onnxruntime", "not_installed_anywhere:Engine")
     with pytest.raises(ArtifactError, match="runs on onnxruntime, which is not installed here"):
         load(folder)
 
@@ -156,6 +156,15 @@ def test_threads_come_from_the_call_then_the_environment(
 ) -> None:
     monkeypatch.setenv("NEO_THREADS", text)
     assert runtime_model.thread_count(threads) == count
+
+
+def test_a_small_model_runs_on_one_thread_unless_told(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NEO_THREADS", raising=False)
+    with load(packed) as small, load(packed, threads=2) as told:
+        assert (small.threads, told.threads) == (1, 2)
+    monkeypatch.setenv("NEO_THREADS", "2")
+    with load(packed) as set_:
+        assert set_.threads == 2
 
 
 def test_a_thread_count_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,3 +225,10 @@ def test_a_dimension_left_free_takes_any_size(tmp_path: Path) -> None:
             assert model.run({"x": -np.ones((count, 2), np.float32)})["y"].tolist() == [[0, 0]] * count
         with pytest.raises(RunError, match=r"wants float32\[\?,2\]"):
             model.run({"x": np.ones((1, 3), np.float32)})
+
+
+def test_an_engine_that_cannot_read_its_file_says_so(folder: Path) -> None:
+    (folder / "compiled.onnx").write_bytes(b"\x08\x08")
+    rehash(folder)
+    with pytest.raises(RuntimeError, match="ONNX Runtime cannot load the model"):
+        load(folder)

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["ArtifactError", "RunError", "load"]
 
 
-def load(path: str | Path, threads: int | None = None, *, accelerate: bool = False) -> Model:
-    """The compiled model in `path`, a `.tar.gz` or an unpacked folder; `threads` wins over NEO_THREADS.
+def load(path: str | Path, threads: int | None = None, device: str = "auto") -> Model:
+    """The compiled model in `path`, a `.tar.gz` or an unpacked folder; `threads` wins over NEO_THREADS;
+    without either, all cores run a model, and one runs a small one.
 
-    `accelerate=True` runs the part for the target's GPU, where the artifact has one, instead of the CPU part.
+    `device` is "cpu", "gpu" (the GPU part, or ArtifactError where the artifact has none), or "auto": the GPU part where
+    the artifact has one, its engine and a GPU are here and its answer equals the CPU part's on a seeded input; else the
+    CPU part, with a sentence in the model's `warnings`.
     The manifest is verified, and a machine that lacks what the code needs is refused, both with ArtifactError.
     """
     from neo_cli.runtime.model import open_model
 
-    return open_model(path, threads, accelerate=accelerate)
+    return open_model(path, threads, device)

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from neo_cli.runtime import ArtifactError, RunError, load
 from neo_cli.runtime.files import read_inputs, write_outputs
-from neo_cli.runtime.inputs import FREE
+from neo_cli.runtime.inputs import drawn
+from neo_cli.runtime.model import Model
+from neo_cli.runtime.parts import DEVICES
 from neo_cli.runtime.rows import compare, run_rows
 from neo_cli.runtime.timing import interleave
 
@@ -37,6 +37,11 @@ def _fault(text: str, code: int) -> int:
     return code
 
 
+def _warn(model: Model) -> None:
+    for sentence in model.warnings:
+        print(f"neo-cli: {sentence}", file=sys.stderr)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         raise SystemExit(_fault(message, USAGE))
@@ -58,11 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--model", required=True, type=Path)
         command.add_argument("--input", action="append", default=[])
         command.add_argument("--threads", type=int)
+        command.add_argument("--device", choices=DEVICES, default="auto")
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    with load(arguments.model, arguments.threads) as model:
+    with load(arguments.model, arguments.threads, arguments.device) as model:
+        _warn(model)
         inputs = read_inputs(arguments.input, model.inputs)
         start = time.perf_counter()
         outputs, rows = run_rows(model, inputs)
@@ -83,7 +90,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
-    with load(arguments.model, arguments.threads) as model:
+    with load(arguments.model, arguments.threads, arguments.device) as model:
+        _warn(model)
         inputs = read_inputs(arguments.input, model.inputs) if arguments.input else drawn(model.inputs)
         label = f"{model.record['target']} ({model.record['backend']}, {model.record['precision']})"
         calls: dict[str, Any] = {label: lambda: model.run(inputs)}
@@ -125,21 +133,6 @@ def _beside(path: Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common parent of their own
         raise ArtifactError(f"ONNX Runtime cannot load {path}: {' '.join(str(error).split())[:200]}") from error
-
-
-def drawn(wanted: list[dict[str, Any]], seed: int = 0) -> dict[str, np.ndarray]:
-    """Arrays that fit: floats in [0, 1), integers 0 or 1, which is an index everywhere."""
-    random = np.random.default_rng(seed)
-    found = {}
-    for tensor in wanted:
-        shape = [1 if size == FREE else size for size in tensor["shape"]]
-        if tensor["dtype"] == "str":
-            found[tensor["name"]] = np.full(shape, "a", object)
-        else:
-            dtype = np.dtype(tensor["dtype"])
-            array = random.random(shape) if dtype.kind == "f" else random.integers(0, 2, shape)
-            found[tensor["name"]] = np.asarray(array).astype(dtype)
-    return found
 
 
 if __name__ == "__main__":

@@ -43,3 +43,18 @@ def check(inputs: Mapping[str, Any], wanted: list[dict[str, Any]]) -> dict[str, 
 def _one(name: str, dtype: str, shape: Any) -> str:
     sizes = ",".join("?" if s == FREE else str(s) for s in shape)
     return f"{name} {dtype}[{sizes}]".strip()
+
+
+def drawn(wanted: list[dict[str, Any]], seed: int = 0) -> dict[str, np.ndarray]:
+    """Arrays that fit: floats in [0, 1), integers 0 or 1, which is an index everywhere."""
+    random = np.random.default_rng(seed)
+    found = {}
+    for tensor in wanted:
+        shape = [1 if size == FREE else size for size in tensor["shape"]]
+        if tensor["dtype"] == "str":
+            found[tensor["name"]] = np.full(shape, "a", object)
+        else:
+            dtype = np.dtype(tensor["dtype"])
+            array = random.random(shape) if dtype.kind == "f" else random.integers(0, 2, shape)
+            found[tensor["name"]] = np.asarray(array).astype(dtype)
+    return found

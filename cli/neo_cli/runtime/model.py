@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import tempfile
@@ -13,17 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from neo_cli.runtime import archive, cpu
-from neo_cli.runtime.engines import ENGINES
+from neo_cli.runtime import archive, cpu, parts
 from neo_cli.runtime.errors import ArtifactError
 from neo_cli.runtime.inputs import check
 
 
 class Model:
-    """A compiled model that runs; `inputs` and `outputs` are lists of {"name", "dtype", "shape"}, -1 is a free size."""
+    """A compiled model that runs; `inputs` and `outputs` are lists of {"name", "dtype", "shape"}, -1 is a free size.
 
-    def __init__(self, folder: Path, record: dict[str, Any], engine: Any, threads: int) -> None:
-        self.folder, self.record, self.threads = folder, record, threads
+    `record` is meta/artifact.json, with the entries of the part that runs; `warnings` are sentences about the choice.
+    """
+
+    def __init__(
+        self, folder: Path, record: dict[str, Any], engine: Any, threads: int, warnings: tuple[str, ...] = ()
+    ) -> None:
+        self.folder, self.record, self.threads, self.warnings = folder, record, threads, warnings
         self.inputs: list[dict[str, Any]] = record["inputs"]
         self.outputs: list[dict[str, Any]] = record["outputs"]
         self._engine = engine
@@ -59,17 +62,17 @@ class Model:
         self.close()
 
 
-def open_model(path: str | Path, threads: int | None = None, *, accelerate: bool = False) -> Model:
-    """Unpack when needed, verify, check the machine, start the engine; `accelerate` starts the GPU part's."""
+def open_model(path: str | Path, threads: int | None = None, device: str = "auto") -> Model:
+    """Unpack when needed, verify, check the machine, start the engine of the part for `device`."""
     path = Path(path)
     if path.is_dir():
-        return _start(path, threads, accelerate)
+        return _start(path, threads, device)
     if not path.is_file():
         raise ArtifactError(f"There is no compiled model at {path}.")
     folder = Path(tempfile.mkdtemp(prefix="neo-model-"))
     try:
         archive.unpack(path, folder)
-        model = _start(folder, threads, accelerate)
+        model = _start(folder, threads, device)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -85,10 +88,10 @@ def _exact(tensor: Mapping[str, Any]) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(object), (-1,)
 
 
-def thread_count(threads: int | None) -> int:
-    """`threads`, else NEO_THREADS, else the cores this process may use."""
+def thread_count(threads: int | None, useful: int | None = None) -> int:
+    """`threads`, else NEO_THREADS, else the cores this process may use, of which the artifact may want fewer."""
     if threads is None:
-        text = os.environ.get("NEO_THREADS") or str(cpu.cores())
+        text = os.environ.get("NEO_THREADS") or str(min(cpu.cores(), useful or cpu.cores()))
         if not text.isdigit():
             raise ArtifactError(f"NEO_THREADS is '{text}'; it must be a whole number of threads.")
         threads = int(text)
@@ -97,23 +100,9 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
-def _start(folder: Path, threads: int | None, accelerate: bool) -> Model:
+def _start(folder: Path, threads: int | None, device: str) -> Model:
     archive.verify(folder)
-    record = archive.read_record(folder)
-    if accelerate:
-        if "accelerator" not in record:
-            raise ArtifactError("The artifact has no accelerator part; load it without `accelerate`.")
-        record = {**record, **record["accelerator"]}
-    if record["engine"] not in ENGINES:
-        raise ArtifactError(f"The artifact needs the engine '{record['engine']}'; known are {', '.join(ENGINES)}.")
-    count = thread_count(threads)
-    module, _, attribute = ENGINES[record["engine"]].partition(":")
-    try:
-        kind = getattr(importlib.import_module(module), attribute)
-        portable = bool(getattr(kind, "portable", False))
-        cpu.demand(record["cpu_features"], record["os"], record["arch"], portable)
-        return Model(folder, record, kind(folder, record, count), count)
-    except ImportError as error:
-        raise ArtifactError(
-            f"The artifact runs on {record['engine']}, which is not installed here: {error}."
-        ) from error
+    whole = archive.read_record(folder)
+    count = thread_count(threads, whole.get("threads"))
+    record, engine, warnings = parts.start(folder, whole, count, device)
+    return Model(folder, record, engine, count, warnings)

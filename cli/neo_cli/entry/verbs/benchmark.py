@@ -14,10 +14,19 @@ import click
 @click.option(
     "--seconds", type=click.FloatRange(min=0.1, max=600), default=3.0, show_default=True, help="how long to measure"
 )
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="the part to run"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="threads of the engine (NEO_THREADS, else all cores)")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(
-    model: str, inputs: tuple[str, ...], beside: str | None, seconds: float, threads: int | None, as_json: bool
+    model: str,
+    inputs: tuple[str, ...],
+    beside: str | None,
+    seconds: float,
+    device: str,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Measure a compiled model's latency: median, best and 90th percentile (ours, not AWS's).
 
@@ -32,6 +41,7 @@ def command(
     line = [sys.executable, "-m", "neo_cli.runtime", "benchmark", "--model", model, "--seconds", str(seconds)]
     line += [word for name in inputs for word in ("--input", name)]
     line += ["--beside", beside] if beside else []
+    line += ["--device", device]
     line += ["--threads", str(threads)] if threads else []
     line += ["--json"] if as_json else []
     raise SystemExit(subprocess.run(line).returncode)

@@ -12,8 +12,13 @@ import click
 )
 @click.option("--output-dir", required=True, metavar="DIR", help="where each output is written as NAME.npy")
 @click.option("--expect", multiple=True, metavar="NAME=FILE", help="compare an output with this array, or with labels")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="the part to run"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="threads of the engine (NEO_THREADS, else all cores)")
-def command(model: str, inputs: tuple[str, ...], output_dir: str, expect: tuple[str, ...], threads: int | None) -> None:
+def command(
+    model: str, inputs: tuple[str, ...], output_dir: str, expect: tuple[str, ...], device: str, threads: int | None
+) -> None:
     """Run a compiled model on this machine (ours, not AWS's).
 
     An input of the model's own shape is one run; with k times its first size, the model runs k times.
@@ -29,5 +34,6 @@ def command(model: str, inputs: tuple[str, ...], output_dir: str, expect: tuple[
     line = [sys.executable, "-m", "neo_cli.runtime", "run", "--model", model, "--output-dir", output_dir]
     line += [word for name in inputs for word in ("--input", name)]
     line += [word for name in expect for word in ("--expect", name)]
+    line += ["--device", device]
     line += ["--threads", str(threads)] if threads else []
     raise SystemExit(subprocess.run(line).returncode)

@@ -12,6 +12,10 @@ import numpy as np
 class Engine:
     """A loaded .mlpackage; raises RuntimeError away from macOS."""
 
+    _names: dict[str, str]
+    _outputs: list[dict[str, Any]]
+    _model: Any
+
     def __init__(self, folder: Path, record: dict[str, Any], threads: int | None = None) -> None:
         if sys.platform != "darwin":
             raise RuntimeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ class Engine:
         self._function = rt.load_vm_module(module, config)[settings["function"]]
         self._inputs = [t["name"] for t in record["inputs"]]
         self._outputs = [(t["name"], np.dtype(t["dtype"])) for t in record["outputs"]]
+
+    @staticmethod
+    def missing(settings: Mapping[str, Any]) -> str | None:
+        """Why this machine cannot run such a module: its driver finds no device."""
+        import iree.runtime as rt
+
+        try:
+            found = rt.get_driver(settings["driver"]).query_available_devices()
+        except RuntimeError:  # the driver's own library, such as libcuda, is not here
+            found = []
+        return None if found else f"this machine has no device for {settings['driver']}."
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         results = self._function(*(inputs[name] for name in self._inputs))

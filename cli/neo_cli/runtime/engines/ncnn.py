@@ -1,11 +1,14 @@
-"""The engine of ncnn networks: numpy and the ncnn library, on the CPU or on the first Vulkan device."""
+"""The engine of ncnn networks: numpy and the ncnn library, on the CPU or on the first GPU, else the first Vulkan device."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+CPU_DEVICE = 3  # ncnn's name for VK_PHYSICAL_DEVICE_TYPE_CPU
 
 
 class Engine:
@@ -26,8 +29,18 @@ class Engine:
             if ncnn.get_gpu_count() == 0:
                 raise RuntimeError("this machine has no Vulkan device")
             self._net.opt.use_vulkan_compute = True
+            self._net.set_vulkan_device((_gpus(ncnn) or [0])[0])
         if self._net.load_param(str(folder / settings["param"])) or self._net.load_model(str(folder / settings["bin"])):
             raise RuntimeError("ncnn cannot load the network")
+
+    @staticmethod
+    def missing(settings: Mapping[str, Any]) -> str | None:
+        """Why this machine should not run such a network by itself: it asks for a GPU, and there is none."""
+        import ncnn
+
+        if settings["vulkan"] and not _gpus(ncnn):
+            return "this machine has no GPU with a Vulkan driver."
+        return None
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         extractor = self._net.create_extractor()
@@ -45,3 +58,8 @@ class Engine:
 
     def close(self) -> None:
         self._net.clear()
+
+
+def _gpus(ncnn: Any) -> list[int]:
+    """The Vulkan devices that are GPUs; a driver that computes on the CPU, such as lavapipe, is none."""
+    return [i for i in range(ncnn.get_gpu_count()) if ncnn.get_gpu_info(i).type() != CPU_DEVICE]
