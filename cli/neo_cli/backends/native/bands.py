@@ -80,7 +80,10 @@ def _wide(cpu: Cpu, node: Node) -> bool:
 def _pointwise(cpu: Cpu, node: Node) -> bool:
     w, y = node.inputs[1], node.outputs[0]
     return (
-        w.shape[2:] == (1, 1) and node.attrs["group"] == 1 and y.image[3] * 2 > cpu.column and node.attrs["strides"] == (1, 1)
+        w.shape[2:] == (1, 1)
+        and node.attrs["group"] == 1
+        and y.image[3] * 2 > cpu.column
+        and node.attrs["strides"] == (1, 1)
     )  # type: ignore[union-attr]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neo_cli.backends.native import bands, check, emulate, fusion, importer, layout, verify
+from neo_cli.backends.native import bands, check, emulate, fusion, importer, layout, tuning, verify
 from neo_cli.backends.native import build as builder
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
@@ -56,24 +56,40 @@ def lower(
 
 
 def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path) -> Build:
-    """One library and its weights for `target`, under `work`."""
-    cpu, stages = cpu_of(target), Stages(work)
-    program = lower(model, cpu, target, options, stages)
-    built = builder.library(program.text, target, cpu, work)
-    offset = program.weights.write(work / PARAMS)
-    notes = [f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch"]
-    if options.get("check_all"):
-        notes.append(_checked(model, cpu, target, options, work))
+    """One library and its weights for `target`, under `work`; a fat artifact has a folder for each higher level."""
+    targets = tuning.levels(target, options)
+    files: dict[str, Path] = {}
+    variants, notes, temps = [], [], {}
+    emulated = None
+    for level in targets:
+        folder = work / level.cpu if len(targets) > 1 else work
+        folder.mkdir(exist_ok=True)
+        cpu, stages, place = cpu_of(level), Stages(folder), "" if not variants else f"{level.cpu}/"
+        program = lower(model, cpu, level, options, stages)
+        built = builder.library(program.text, level, cpu, folder)
+        offset = program.weights.write(folder / PARAMS)
+        files |= {place + built.name: built, place + PARAMS: folder / PARAMS}
+        variants.append({
+            "library": place + built.name, "weights": place + PARAMS, "weights_offset": offset, "features": list(level.features)
+        })  # fmt: skip
+        notes.append(f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch")
+        temps |= {place + name: path for name, path in stages.files.items()}
+        if options.get("check_all"):
+            notes.append(_checked(model, cpu, level, options, folder))
+        emulated = emulated or emulate.runner(program, level, cpu, folder / PARAMS, folder)
+    settings = {k: v for k, v in variants[0].items() if k != "features"}
+    if len(variants) > 1:
+        settings["variants"] = variants
     return Build(
         backend=NAME,
         engine=NAME,
-        files={built.name: built, PARAMS: work / PARAMS},
-        settings={"library": built.name, "weights": PARAMS, "weights_offset": offset},
-        cpu_features=target.features,
+        files=files,
+        settings=settings,
+        cpu_features=targets[0].features,
         notes=tuple(notes),
-        temps=stages.files,
-        emulate=emulate.runner(program, target, cpu, work / PARAMS, work),
-        emulator=emulate.told(target) if emulate.emulator(target) else "",
+        temps=temps,
+        emulate=emulated,
+        emulator=emulate.told(target) if emulated else "",
     )
 
 

@@ -189,6 +189,15 @@ NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void
     }}
     fp_leave(saved);
 }}
+NEO_API void neo_rows(const void *const *inputs, void *const *outputs, const void *weights, void *scratch, int64_t rows) {{
+    const void *in[INPUTS + 1];
+    void *out[OUTPUTS + 1];
+    for (int64_t row = 0; row < rows; row++) {{
+        for (int i = 0; i < INPUTS; i++) in[i] = (const unsigned char *)inputs[i] + row * tensors[i].bytes;
+        for (int i = 0; i < OUTPUTS; i++) out[i] = (unsigned char *)outputs[i] + row * tensors[INPUTS + i].bytes;
+        neo_run(in, out, weights, scratch, 0, 1, 0, 0);
+    }}
+}}
 /* One run on one thread; ticks[step] is what the step took, in cycles of the time stamp counter. */
 NEO_API int32_t neo_profile(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
                             uint64_t *ticks) {{

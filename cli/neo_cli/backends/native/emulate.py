@@ -60,7 +60,12 @@ def runner(program: Program, target: Target, cpu: Cpu, params: Path, work: Path)
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not made:
             made.append(build.program(source(program), target, cpu, work))
-        return emulate([found], made[0], program, params, inputs)
+        rows = _rows(program, inputs)
+        parts = [emulate([found], made[0], program, params, row) for row in rows]
+        return {
+            name: np.concatenate([part[name] for part in parts]) if len(rows) > 1 else parts[0][name]
+            for name in parts[0]
+        }
 
     return run
 
@@ -100,6 +105,15 @@ def emulate(
         )  # fmt: skip
         at += _up(value)
     return found
+
+
+def _rows(program: Program, inputs: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """The inputs, or each of their rows where a free batch was given more than the one it was compiled for."""
+    wanted = {v.name: v.shape for v in program.graph.inputs}
+    if all(inputs[name].shape == shape for name, shape in wanted.items()):
+        return [{name: inputs[name] for name in wanted}]
+    count = {inputs[name].shape[0] for name in wanted}.pop()
+    return [{name: inputs[name][row : row + 1] for name in wanted} for row in range(count)]
 
 
 def _up(value: Value) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from neo_cli.runtime import cpu
+
 ALIGN = 64
 _WAIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -18,7 +20,7 @@ class Engine:
     """One loaded library; `run` may be called from several threads, one after the other."""
 
     def __init__(self, folder: Path, record: dict[str, Any], threads: int | None) -> None:
-        settings = record["settings"]
+        settings = _best(record["settings"])
         self.library = _open(folder / settings["library"])
         self.inputs, self.outputs = record["inputs"], record["outputs"]
         self._file = (folder / settings["weights"]).open("rb")
@@ -29,12 +31,19 @@ class Engine:
         self._lock = threading.Lock()
         self._team = _Team(self.library, max(1, threads or 1))
         self._scratch = _aligned(self.library.neo_scratch_bytes(self._team.threads))
+        self._free = any(t["shape"][:1] == [-1] for t in self.inputs)
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         feeds = [np.ascontiguousarray(inputs[t["name"]]) for t in self.inputs]
-        found = [np.empty(t["shape"], t["dtype"]) for t in self.outputs]
+        rows = len(feeds[0]) if self._free else 1
+        found = [np.empty([rows if size == -1 else size for size in t["shape"]], t["dtype"]) for t in self.outputs]
         with self._lock:
-            self._team.run(_pointers(feeds), _pointers(found), self._weights, self._scratch.ctypes.data)
+            if rows != 1:
+                self.library.neo_rows(
+                    _pointers(feeds), _pointers(found), self._weights, self._scratch.ctypes.data, rows
+                )
+            else:
+                self._team.run(_pointers(feeds), _pointers(found), self._weights, self._scratch.ctypes.data)
         return {t["name"]: array for t, array in zip(self.outputs, found)}
 
     def close(self) -> None:
@@ -69,6 +78,12 @@ class _Team:
         self._workers = []
 
 
+def _best(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of a fat artifact's libraries the last, which is the fastest, whose features this CPU has."""
+    fitting = [v for v in settings.get("variants", []) if not cpu.missing(v["features"])]
+    return fitting[-1] if fitting else settings
+
+
 def _open(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path.resolve()))
     for name in ("neo_scratch_bytes", "neo_weights_bytes", "neo_team_bytes"):
@@ -80,6 +95,7 @@ def _open(path: Path) -> ctypes.CDLL:
     library.neo_team_run.argtypes = [address] * 5
     for name in ("neo_team_start", "neo_team_work", "neo_team_run", "neo_team_stop", "neo_run"):
         getattr(library, name).restype = None
+    library.neo_rows.restype, library.neo_rows.argtypes = None, [address] * 4 + [ctypes.c_int64]
     library.neo_run.argtypes = [address] * 4 + [number, number, address, address]
     return library
 

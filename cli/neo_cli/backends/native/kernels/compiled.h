@@ -38,6 +38,9 @@ NEO_API const char *neo_features(void);                     /* "avx2 fma": the C
 NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
                      int32_t thread, int32_t threads, neo_wait wait, void *team);
 
+/* `rows` runs on the calling thread, inputs and outputs one behind the other: for models whose batch is free. */
+NEO_API void neo_rows(const void *const *inputs, void *const *outputs, const void *weights, void *scratch, int64_t rows);
+
 /* One run on the calling thread; ticks[i] is the time of step i (x86 only). Returns the number of steps. */
 NEO_API int32_t neo_profile(const void *const *inputs, void *const *outputs, const void *weights, void *scratch, uint64_t *ticks);
 

@@ -1,0 +1,64 @@
+"""CompilerOptions' mcpu and mattr as targets: the processor asked for, or several feature levels in one artifact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from neo_cli.base.errors import CompileError
+from neo_cli.targets.devices import Target
+
+_AVX512 = ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")
+_VNNI = (*_AVX512, "avx512_vnni")
+# zig's name of an x86-64 processor -> the features its code may use, by the names of /proc/cpuinfo.
+X86 = {
+    "x86_64": ("sse2",), "x86_64_v2": ("sse4_2",), "x86_64_v3": ("avx2", "fma"), "x86_64_v4": _AVX512,
+    "nehalem": ("sse4_2",), "silvermont": ("sse4_2",), "sandybridge": ("sse4_2", "avx"), "ivybridge": ("sse4_2", "avx"),
+    "haswell": ("avx2", "fma"), "broadwell": ("avx2", "fma"), "skylake": ("avx2", "fma"), "alderlake": ("avx2", "fma"),
+    "znver1": ("avx2", "fma"), "znver2": ("avx2", "fma"), "znver3": ("avx2", "fma"), "znver4": _VNNI,
+    "skylake_avx512": _AVX512, "cascadelake": _VNNI, "icelake_server": _VNNI, "sapphirerapids": _VNNI,
+}  # fmt: skip
+ALIASES = {"core_avx2": "haswell", "core_avx_i": "ivybridge", "corei7_avx": "sandybridge", "corei7": "nehalem"}
+LEVELS = ("x86_64", "haswell", "skylake_avx512")  # of a fat artifact, the best that the machine has is taken
+
+
+def levels(target: Target, options: Mapping[str, Any]) -> tuple[Target, ...]:
+    """The targets to build, the most general first; several only for `{"mcpu": "generic"}` on x86-64."""
+    wanted = str(options.get("mcpu", "")).lower().replace("-", "_")
+    attributes = options.get("mattr") or ()
+    extra = [str(a) for a in (attributes if isinstance(attributes, list | tuple) else [attributes])]
+    if wanted in ("generic", "") and target.arch != "x86_64":
+        wanted = ""
+    if wanted == "generic":
+        return tuple(replace(target, cpu=cpu, features=X86[cpu]) for cpu in LEVELS)
+    if wanted:
+        target = _named(target, ALIASES.get(wanted, wanted))
+    return (_with(target, extra),)
+
+
+def _named(target: Target, cpu: str) -> Target:
+    if target.arch == "x86_64":
+        if cpu not in X86:
+            raise CompileError(
+                f"The back end native does not know the processor '{cpu}'; known: {', '.join(X86)}, generic."
+            )
+        return replace(target, cpu=cpu, features=X86[cpu])
+    if not re.fullmatch(r"[a-z0-9_]+", cpu):
+        raise CompileError(f"'{cpu}' is no name of a processor.")
+    return replace(target, cpu=cpu)
+
+
+def _with(target: Target, extra: list[str]) -> Target:
+    """mattr's "+name" and "-name" behind the processor's name; what LLVM calls neon is there or not in `features`."""
+    cpu, features = target.cpu, list(target.features)
+    for text in extra:
+        match = re.fullmatch(r"([+-]?)([a-z0-9_.-]+)", text.lower())
+        if match is None:
+            raise CompileError(f"mattr's '{text}' is no CPU feature with + or - before it.")
+        sign, name = match[1] or "+", match[2].replace("-", "_").replace(".", "_")
+        cpu += f"{sign}{name}"
+        if name == "neon" and target.arch in ("armhf", "armel"):
+            features = [f for f in features if f != "neon"] + (["neon"] if sign == "+" else [])
+    return replace(target, cpu=cpu, features=tuple(features))
