@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from models import mxnet_zoo
+from models import mxnet_symbols, mxnet_zoo
 from neo_cli.base.errors import JobError
 from neo_cli.frontends.mxnet import load
 from neo_cli.model.inputs import parse
@@ -59,7 +59,7 @@ def test_names_are_mxnets_own(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_network_of_resnet_size_is_read_in_seconds(tmp_path: Path) -> None:
-    s = mxnet_zoo.Sym()
+    s = mxnet_symbols.Sym()
     x = s.block(s.var("data"), 3, 64, 7, 2)
     for _ in range(10):
         x = s.op("elemwise_add", x, s.norm(s.conv(x, 64, 64), 64))
@@ -165,9 +165,9 @@ def test_names_and_sizes_of_inputs_are_checked(tmp_path: Path) -> None:
 
 
 def test_parameters_of_save_parameters_are_told(tmp_path: Path) -> None:
-    s = mxnet_zoo.Sym()
+    s = mxnet_symbols.Sym()
     s.write(tmp_path, s.dense(s.var("data"), 4, 2))
-    (tmp_path / "net-0000.params").write_bytes(mxnet_zoo.pack({k[4:]: v for k, v in s.params.items()}))
+    (tmp_path / "net-0000.params").write_bytes(mxnet_symbols.pack({k[4:]: v for k, v in s.params.items()}))
     assert reason(tmp_path, '{"data":[1,4]}') == (
         f"{START}Framework can't load the MXNet model: Please use HybridBlock.export() or gluoncv.utils.export_block() "
         "to export your model instead of Block.save_parameters()."
@@ -188,7 +188,7 @@ def test_parameters_of_save_parameters_are_told(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_refused_is_named(op: str, attrs: dict[str, object], words: str, tmp_path: Path) -> None:
-    s = mxnet_zoo.Sym()
+    s = mxnet_symbols.Sym()
     s.write(tmp_path, s.op(op, s.var("data"), **attrs))
     assert reason(tmp_path) == f"ClientError: OperatorNotImplemented: {words}"
 
@@ -218,7 +218,7 @@ def test_a_bad_attribute_is_named(tmp_path: Path) -> None:
         ("axis", "first", "softmax 'softmax1': axis=first is not a number."),
         ("axis", "1e30", "softmax 'softmax1': axis=1e30 is not an integer."),
     ):
-        s = mxnet_zoo.Sym()
+        s = mxnet_symbols.Sym()
         s.write(tmp_path, s.op("softmax", s.var("data"), **{key: value}))
         assert reason(tmp_path) == (
             f"{START}TVM can't convert the MXNet model. softmax 'softmax1' does not fit its inputs: {words}\n"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models import mxnet_zoo
+from models import mxnet_symbols
 from neo_cli.frontends.mxnet_params import read_params
 from neo_cli.frontends.mxnet_symbol import FormatError
 
@@ -28,7 +28,7 @@ ARRAYS = {
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_every_version_gives_the_same_arrays(version: int, tmp_path: Path) -> None:
     file = tmp_path / "a.params"
-    file.write_bytes(mxnet_zoo.pack(ARRAYS, version))
+    file.write_bytes(mxnet_symbols.pack(ARRAYS, version))
     found = read_params(file)
     assert list(found) == list(ARRAYS)
     for name, array in ARRAYS.items():
@@ -70,14 +70,14 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     assert refused(head + array + struct.pack("<qiii", 40, 1, 0, 0), tmp_path) == (
         "a.params ends early: 160 bytes are missing at 56."
     )
-    whole = mxnet_zoo.pack({"arg:w": np.ones(2, np.float32)})
+    whole = mxnet_symbols.pack({"arg:w": np.ones(2, np.float32)})
     assert refused(whole[:-21] + struct.pack("<Q", 5), tmp_path) == "a.params has 1 arrays but 5 names."
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_broken_file_raises_anything_else(tmp_path: Path, data: st.DataObject) -> None:
-    content = bytearray(mxnet_zoo.pack(ARRAYS, data.draw(st.sampled_from([0, 1, 2]))))
+    content = bytearray(mxnet_symbols.pack(ARRAYS, data.draw(st.sampled_from([0, 1, 2]))))
     for _ in range(data.draw(st.integers(0, 6))):
         content[data.draw(st.integers(16, len(content) - 1))] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):

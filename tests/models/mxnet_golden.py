@@ -27,8 +27,8 @@ def compute(names: list[str]) -> None:
             setattr(np, name, getattr(__import__("builtins"), name))
     import mxnet
 
-    sys.path.insert(0, str(HERE))
-    import mxnet_zoo
+    sys.path.insert(0, str(HERE.parent))
+    from models import mxnet_zoo
 
     found: dict[str, np.ndarray] = {}
     for name in names:
@@ -50,8 +50,8 @@ def compute(names: list[str]) -> None:
 
 
 def main() -> None:
-    sys.path.insert(0, str(HERE))
-    import mxnet_zoo
+    sys.path.insert(0, str(HERE.parent))
+    from models import mxnet_zoo
 
     found: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
