@@ -60,6 +60,7 @@ ENVIRONMENT = {
     "NEO_SAVE_TEMPS": "a folder that keeps the text of every compile stage",
     "NEO_S3_ROOT": "a folder that stands for S3: `s3://bucket/key` is `DIR/bucket/key`",
     "NEO_JOB_MEMORY": 'bytes a job may use ("6G"); four fifths of the machine\'s memory when unset',
+    "NEO_JOB_DISK": 'bytes a job may write into its work folder ("20G"); 64G when unset',
     "NEO_MAX_JOBS": "how many jobs may wait or run; more are refused with ResourceLimitExceeded",
 }
 
