@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.backends import candidates, vendor
-from neo_cli.base.errors import InputError, JobError, TargetUnavailable, ValidationException
+from neo_cli.base.errors import CompileError, InputError, JobError, TargetUnavailable, ValidationException
 from neo_cli.base.paths import home
 from neo_cli.base.table import lookup
 from neo_cli.frontends import FRONTENDS
@@ -29,8 +29,9 @@ from neo_cli.report.contest import Decision, Entry, hold
 from neo_cli.report.write import versions, write
 from neo_cli.runtime import cpu
 from neo_cli.runtime.model import thread_count
+from neo_cli.targets.cpus import settled
 from neo_cli.targets.devices import Target, absent, target_of
-from neo_cli.targets.options import parse_options
+from neo_cli.targets.options import meanings, parse_options
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class _Job:
     temps: Path | None
     seconds: dict[str, float] = field(default_factory=dict)
     passes: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     remembered: Mapping[str, Any] | None = None  # the contest that decided for this model before
 
     def stage(self, name: str) -> None:
@@ -107,6 +109,7 @@ def _job(request: Mapping[str, Any], archive: Path, work: Path, log: Log, enviro
         options = parse_options(output.get("CompilerOptions"), target, platform="TargetPlatform" in output)
     except ValidationException as error:
         raise InputError(error.message) from error
+    options = settled(options, target)
     epoch = environ.get("SOURCE_DATE_EPOCH", "0")
     temps = environ.get("NEO_SAVE_TEMPS")
     return _Job(
@@ -164,17 +167,22 @@ def _accelerated(chosen: Entry, model: Model, feeds: list[Case], job: _Job) -> N
     """Put the first GPU part that compiles, and passes where it can be run, beside the chosen CPU part."""
     if chosen.build is None:
         return
-    for part in candidates.accelerators(model, job.target, job.options, job.work / "build", job.log):
-        verified = "compiled only"
-        if part.emulate is not None:
+    for attempt in candidates.accelerators(model, job.target, job.options, job.work / "build"):
+        part, fault = attempt.build, attempt.error
+        if part and part.emulate:
             try:
                 check(part.emulate, model, [typical(feeds)], part.precision, job.options.get("gate"))
-                verified = "emulated"
-            except (JobError, RuntimeError, OSError) as error:
-                job.log(f"accelerator {part.backend}: {error}")
-                continue
-        job.log(f"accelerator {part.backend}: beside the CPU part, {verified} {part.emulator}".rstrip())
-        chosen.build = replace(chosen.build, accelerator=replace(part, verified=verified))
+            except JobError as wrong:
+                fault = wrong
+            except (RuntimeError, OSError) as broken:
+                fault = CompileError(f"the GPU part does not run: {broken}")
+        if part is None or fault:
+            job.log(f"accelerator {attempt.backend}: {fault.message if fault else 'nothing was made'}")
+            job.notes.append(f"No GPU code by {attempt.backend}: {fault.message if fault else 'nothing was made'}")
+            continue
+        part = replace(part, verified="emulated" if part.emulate else "compiled only")
+        job.log(f"accelerator {part.backend}: beside the CPU part, {part.verified} {part.emulator}".rstrip())
+        chosen.build = replace(chosen.build, accelerator=part)
         chosen.folder = lay_out(chosen.build, model, job.target, job.created, job.work / "layout" / "accelerated")
         return
 
@@ -220,7 +228,7 @@ def _publish(decision: Decision, model: Model, job: _Job) -> Result:
             "remembered": job.remembered,
             "passes": job.passes,
             "stage_seconds": job.seconds,
-            "notes": list(job.target.notes),
+            "notes": [*job.target.notes, *meanings(job.options, job.target), *job.notes],
         },
     )
     return Result(artifact, report, digest, job.target.name, model.derived, decision.verified)

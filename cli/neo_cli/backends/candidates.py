@@ -48,27 +48,29 @@ def attempts(
     for name in chosen:
         folder = work / name
         folder.mkdir(parents=True, exist_ok=True)
-        start = time.monotonic()
-        try:
-            build, error = _compile(BACKENDS[name], name, model, target, options, folder), None
-        except JobError as refused:
-            build, error = None, refused
+        attempt = _attempt(BACKENDS[name], name, model, target, options, folder)
+        build, error = attempt.build, attempt.error
         memory.give_back()
-        attempt = Attempt(name, time.monotonic() - start, build, error)
         told = ", ".join(build.notes) or "built" if build else error.message if error else ""
         log(f"back end {name}: {told} ({attempt.seconds:.1f} s)")
         yield attempt
 
 
-def accelerators(model: Model, target: Target, options: Mapping[str, Any], work: Path, log: Log) -> Iterator[Build]:
-    """The GPU parts that can be had for `target`, best first; what cannot is said in the log."""
+def accelerators(model: Model, target: Target, options: Mapping[str, Any], work: Path) -> Iterator[Attempt]:
+    """The attempts at a GPU part for `target`, best first; each is made when the caller asks for it."""
     for name in target.accelerate:
         folder = work / f"{name}-accelerator"
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            yield _compile(ACCELERATORS[name], name, model, target, options, folder)
-        except JobError as refused:
-            log(f"accelerator {name}: {refused.message}")
+        yield _attempt(ACCELERATORS[name], name, model, target, options, folder)
+
+
+def _attempt(place: str, name: str, model: Model, target: Target, options: Mapping[str, Any], folder: Path) -> Attempt:
+    start = time.monotonic()
+    try:
+        build, error = _compile(place, name, model, target, options, folder), None
+    except JobError as refused:
+        build, error = None, refused
+    return Attempt(name, time.monotonic() - start, build, error)
 
 
 def _compile(place: str, name: str, model: Model, target: Target, options: Mapping[str, Any], folder: Path) -> Build:

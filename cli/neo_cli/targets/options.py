@@ -174,3 +174,26 @@ def _load(text: str) -> Any:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise ValidationException("CompilerOptions is neither JSON nor the documented single-quoted form.") from None
+
+
+def meanings(options: Mapping[str, Any], target: Target) -> list[str]:
+    """What options for a device's own software mean for what is made here, one sentence each, for the report."""
+    told = []
+    if "android_platform" in options:
+        told.append(
+            f"ANDROID_PLATFORM {options['android_platform']}: the library calls nothing of Android's, so it needs no "
+            "particular version."
+        )
+    if "jetpack_version" in options:
+        told.append(f"JETPACK_VERSION {options['jetpack_version']}: only the GPU's driver of it is used.")
+    if "trt_ver" in options:
+        told.append(f"trt-ver {options['trt_ver']}: TensorRT is not used.")
+    if "cuda_ver" in options:
+        told.append(f"cuda-ver {options['cuda_ver']}: the GPU code is PTX, which the GPU's own driver compiles.")
+    if "gpu_code" in options and target.gpu_arch and options["gpu_code"] != target.gpu_arch:
+        told.append(f"gpu-code {options['gpu_code']}: {target.name} has {target.gpu_arch}.")
+    if options.get("mcpu") == "generic" and target.arch != "x86_64":
+        told.append("mcpu generic: the code is the target's own baseline.")
+    if "neon" in options and target.arch not in ("armhf", "armel"):
+        told.append(f"NEON: every {target.arch} processor has it or has something else; it changes nothing.")
+    return told
