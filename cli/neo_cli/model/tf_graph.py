@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import importlib.util
 import io
 import logging
@@ -17,11 +16,11 @@ from typing import Any
 import onnx
 
 from neo_cli.base.errors import InputError
+from neo_cli.model import tf_frugal
 from neo_cli.model.model import Tensor
 
 PIP = "pip install 'neo-cli[tensorflow]'"
 OPSET = 17
-CATCH = "TF2ONNX_CATCH_ERRORS"  # tf2onnx: go on after a pass that fails
 # Operations that reach outside the graph: files, Python, other processes. None belongs to inference.
 OUTSIDE = {
     "WriteFile", "ReadFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc",
@@ -123,7 +122,7 @@ def convert(
                 opset=OPSET,
                 inputs_as_nchw=[names[n] for n in nchw],
             )
-            graph = _frugal(make)
+            graph = tf_frugal.convert(make)
     except Exception as error:  # tf2onnx raises whatever its handlers meet
         raise InputError(f"{explain} {_reason(error)}") from error
     _complete(graph, explain)
@@ -136,39 +135,6 @@ def convert(
     )
     _reorder(graph, [t.name for t in inputs], inputs, nchw)
     return graph
-
-
-def _frugal(make: Callable[[], tuple[onnx.ModelProto, Any]]) -> onnx.ModelProto:
-    """The graph that `make` has tf2onnx build, in a third of the memory.
-
-    tf2onnx copies the graph before each of its passes, to go back where one fails, and the constants once more after
-    it, into protobuf memory that is never given back: 7 GB for ResNet-50. Without the copies a pass that fails ends
-    the conversion, which is then done again with them.
-    """
-    from tf2onnx import tf_loader
-    from tf2onnx.graph import Node
-
-    update, optimize = Node.update_proto, tf_loader.tf_optimize
-
-    def update_computed(node: Any, storage: Any = None) -> None:
-        if not node.is_const():  # constants are read from the node itself in the end
-            update(node, storage)
-
-    def optimize_alone(*arguments: Any, **options: Any) -> Any:
-        gc.collect()  # freezing leaves functions with all weights behind, in cycles
-        return optimize(*arguments, **options)
-
-    Node.update_proto, tf_loader.tf_optimize = update_computed, optimize_alone
-    os.environ[CATCH] = "FALSE"
-    try:
-        return make()[0]
-    except Exception:  # whichever pass failed; the second time its graph is taken back
-        del os.environ[CATCH]
-        return make()[0]
-    finally:
-        Node.update_proto, tf_loader.tf_optimize = update, optimize
-        os.environ.pop(CATCH, None)
-        gc.collect()
 
 
 @contextlib.contextmanager
