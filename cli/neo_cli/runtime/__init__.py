@@ -15,9 +15,9 @@ __all__ = ["ArtifactError", "RunError", "load"]
 
 
 def load(path: str | Path, threads: int | None = None, device: str = "auto") -> Model:
-    """The compiled model in `path`, a `.tar.gz` or an unpacked folder; `threads` wins over NEO_THREADS;
-    without either, all cores run a model, and one runs a small one.
+    """The compiled model in `path`, a `.tar.gz` or an unpacked folder.
 
+    `threads` wins over NEO_THREADS; without either, all cores run a model, and one runs a small one.
     `device` is "cpu", "gpu" (the GPU part, or ArtifactError where the artifact has none), or "auto": the GPU part where
     the artifact has one, its engine and a GPU are here and its answer equals the CPU part's on a seeded input; else the
     CPU part, with a sentence in the model's `warnings`.
