@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from models import mxnet_symbols, mxnet_zoo
 from neo_cli.base.errors import JobError
@@ -228,3 +230,47 @@ def test_a_bad_attribute_is_named(tmp_path: Path) -> None:
     data["nodes"][1] |= {"op": "transpose", "attrs": {"axes": "(0, __import__('os'))"}}
     (tmp_path / "net-symbol.json").write_text(json.dumps(data))
     assert "axes=(0, __import__('os')) is not a tuple of integers." in reason(tmp_path)
+
+
+VALUES = st.sampled_from(
+    [
+        "",
+        "None",
+        "True",
+        "(1,)",
+        "(0, 0)",
+        "(-1, 2)",
+        "(1, 2, 3, 4, 5)",
+        "-4",
+        "0",
+        "3",
+        "1e9",
+        "nan",
+        "text",
+        "(None, 1)",
+        "((1,),)",
+    ]
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_changed_symbol_raises_anything_else(tmp_path: Path, data: st.DataObject) -> None:
+    name = data.draw(
+        st.sampled_from(["arithmetic", "segmenter", "detector_tail", "lstm", "pose", "inception", "conv1d"])
+    )
+    text = mxnet_zoo.MODELS[name](tmp_path)
+    file = tmp_path / "net-symbol.json"
+    symbol = json.loads(file.read_text())
+    changeable = [n for n in symbol["nodes"] if n.get("attrs")]
+    for _ in range(data.draw(st.integers(1, 3))):
+        node = data.draw(st.sampled_from(changeable))
+        node["attrs"][data.draw(st.sampled_from(sorted(node["attrs"])))] = data.draw(VALUES)
+    if data.draw(st.booleans()):
+        node = data.draw(st.sampled_from(changeable))
+        node["inputs"] = node["inputs"][: data.draw(st.integers(0, 2))]
+    file.write_text(json.dumps(symbol))
+    try:
+        load(Source("MXNET", tmp_path), parse(text))
+    except JobError as refusal:
+        assert refusal.reason.startswith("ClientError: ")

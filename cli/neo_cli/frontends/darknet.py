@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
 from neo_cli.base.errors import InputError
 from neo_cli.frontends import darknet_convert, darknet_reference
-from neo_cli.frontends.darknet_cfg import CfgError, Section, Weights, only, read_cfg
+from neo_cli.frontends.darknet_cfg import Section, Weights, only, read_cfg
 from neo_cli.frontends.darknet_net import resolve
 from neo_cli.model.inputs import Shapes
 from neo_cli.model.model import Arrays, Model, Source, Tensor
@@ -29,7 +30,7 @@ def load(source: Source, shapes: Shapes | None) -> Model:
         layers = resolve(sections, stream, shape[1:])
         size = (shape[2], shape[3])
         graph = darknet_convert.convert(layers, shape, boxes, size)
-    except CfgError as error:
+    except (ValueError, onnx.checker.ValidationError) as error:  # CfgError, and what the graph refuses
         raise InputError(f"Unable to load DarkNet model. {error}") from error
     inputs = (Tensor("data", "float32", shape),)
     outputs = tuple(

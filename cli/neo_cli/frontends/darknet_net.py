@@ -14,7 +14,7 @@ Shape = tuple[int, int, int]  # channels, height, width
 ACTIVATIONS = (
     "linear", "logistic", "loggy", "relu", "relu6", "elu", "selu", "relie", "ramp", "leaky", "tanh", "hardtan", "mish", "swish", "gelu",
 )  # fmt: skip
-MAX_VALUES = 2**31  # of one layer's output: what 32-bit kernels can index
+MAX_VALUES = 2**28  # of one layer's output: 1 GB, more than any published network has
 HEADS = ("yolo", "region")
 
 

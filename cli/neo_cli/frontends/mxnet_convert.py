@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from neo_cli.frontends.mxnet_table import OPERATORS, Conversion
 from neo_cli.model.graph import GraphBuilder
 from neo_cli.model.model import Tensor
 
+MAX_VALUES = 2**28  # of one output: 1 GB, more than any published network has
 for _part in ("layers", "math", "shape", "rnn"):  # they fill the table
     importlib.import_module(f"neo_cli.frontends.mxnet_ops_{_part}")
 
@@ -34,9 +36,10 @@ def convert(symbol: Symbol, params: dict[str, np.ndarray], inputs: tuple[Tensor,
             read = [v for v in seen if v]  # a label that nothing feeds is left out
             try:
                 made = OPERATORS[node.op](c, node, *read)
+                _limit(c, [made] if isinstance(made, str) else made)
             except OperatorNotImplemented:
                 raise
-            except (TypeError, ValueError, KeyError, IndexError, ArithmeticError, RuntimeError) as error:
+            except (TypeError, ValueError, KeyError, IndexError, ArithmeticError, RuntimeError, MemoryError) as error:
                 detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
                 raise FormatError(f"{node.op} '{node.name}' does not fit its inputs: {detail}") from error
             values.append([made] if isinstance(made, str) else made)
@@ -46,7 +49,10 @@ def convert(symbol: Symbol, params: dict[str, np.ndarray], inputs: tuple[Tensor,
                 f"Output {output} of the MXNet operator {symbol.nodes[index].op} (node '{symbol.nodes[index].name}') is not supported."
             )
         c.g.output(values[index][output], name)
-    return c.g.make()
+    try:
+        return c.g.make()
+    except onnx.checker.ValidationError as error:
+        raise FormatError(f"its graph is not valid: {str(error).strip().splitlines()[0][:200]}") from error
 
 
 def _refuse_unknown(symbol: Symbol, used: list[bool]) -> None:
@@ -57,6 +63,13 @@ def _refuse_unknown(symbol: Symbol, used: list[bool]) -> None:
         raise OperatorNotImplemented(
             f"The following operators are not implemented: {{{names}}} (MXNet, first at node '{unknown[first]}')."
         )
+
+
+def _limit(c: Conversion, made: list[str]) -> None:
+    for value in made:
+        shape = c.g.shape(value)
+        if math.prod(shape) > MAX_VALUES or min(shape, default=1) < 1:
+            raise ValueError(f"its output would have the shape {list(shape)}")
 
 
 def _as_float(c: Conversion, tensor: Tensor) -> str:

@@ -69,6 +69,8 @@ def _pooling(c: Conversion, node: Node, x: str) -> str:
     kernel = node.wholes("kernel")
     n = len(kernel)
     stride, pad = node.wholes("stride", (1,) * n), node.wholes("pad", (0,) * n)
+    if any(p < 0 or p >= k for p, k in zip(pad, kernel, strict=True)):
+        raise refuse(node, f"with pad={pad} for kernel={kernel}")
     convention, inputs = node.text("pooling_convention", "valid"), c.g.shape(x)[2:]
     if convention not in ("valid", "full"):
         raise refuse(node, f"with pooling_convention={convention}")
@@ -257,6 +259,8 @@ def _adaptive(c: Conversion, node: Node, x: str) -> str:
     asked = node.wholes("output_size", (1,)) or (1,)
     sizes = c.g.shape(x)[2:]
     wanted = [asked[0], asked[-1]]
+    if not all(1 <= w <= 4096 for w in wanted):
+        raise refuse(node, f"with output_size={wanted}")
     if wanted == [1, 1]:
         return c.g.node("GlobalAveragePool", x)
     if all(s % w == 0 for s, w in zip(sizes, wanted)):

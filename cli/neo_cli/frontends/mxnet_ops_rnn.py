@@ -18,6 +18,9 @@ MODES = {
 }
 
 
+MOST_LAYERS = 1000
+
+
 @operator("_rnn_param_concat")
 def _parameters(c: Conversion, node: Node, *parts: str) -> str:
     flat = np.concatenate([c.weight(node, p).reshape(-1) for p in parts])
@@ -32,6 +35,9 @@ def sliced(node: Node, flat: np.ndarray, width: int) -> list[list[dict[str, np.n
     directions = 2 if node.flag("bidirectional") else 1
     layers: list[list[dict[str, np.ndarray]]] = []
     at = 0
+
+    if not 1 <= node.whole("num_layers", 1) <= MOST_LAYERS:
+        raise FormatError(f"RNN '{node.name}': {node.whole('num_layers', 1)} layers.")
 
     def take(*shape: int) -> np.ndarray:
         nonlocal at

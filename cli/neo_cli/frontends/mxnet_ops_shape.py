@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from neo_cli.frontends.mxnet_symbol import Node, reshaped
 from neo_cli.frontends.mxnet_table import Conversion, operator, refuse
 
 FAR = 2**31 - 1
+MOST = 2**24  # values that a node may make out of nothing
 
 
 @operator("flatten")
@@ -103,6 +106,8 @@ def _crop(c: Conversion, node: Node, x: str, *like: str) -> str:
 @operator("SliceChannel")
 def _split(c: Conversion, node: Node, x: str) -> list[str]:
     count, axis = node.whole("num_outputs", 1), c.axis(node, x, 1)
+    if count < 1 or c.g.shape(x)[axis] % count:
+        raise ValueError(f"{c.g.shape(x)[axis]} does not divide into {count}")
     size = c.g.shape(x)[axis] // count
     names = [f"{node.name}_part{i}" for i in range(count)]
     parts = c.g.nodes("Split", x, c.g.ints(*[size] * count), names=names, axis=axis)
@@ -188,6 +193,8 @@ def _truncated(c: Conversion, x: str) -> str:
 
 @operator("zeros_like", "ones_like")
 def _like(c: Conversion, node: Node, x: str) -> str:
+    if math.prod(c.g.shape(x)) > MOST:
+        raise refuse(node, f"of shape {c.g.shape(x)}")
     return c.g.const(np.full(c.g.shape(x), float(node.op == "ones_like"), np.float32), "filled")
 
 
@@ -195,6 +202,8 @@ def _like(c: Conversion, node: Node, x: str) -> str:
 def _filled(c: Conversion, node: Node) -> str:
     # A begin_state has 0 where the batch is not known yet; RNN takes any such value for zeros
     shape = [s or 1 for s in node.wholes("shape")]
+    if math.prod(shape) > MOST:
+        raise refuse(node, f"of shape {shape}")
     return c.g.const(np.full(shape, float(node.op == "_ones"), np.float32), "filled")
 
 
@@ -205,9 +214,12 @@ def _arange(c: Conversion, node: Node) -> str:
         start, stop = 0.0, start
     else:
         stop = node.number("stop")
-    if step == 0 or abs((stop - start) / step) > 2**24:
+    if step == 0 or abs((stop - start) / step) > MOST:
         raise refuse(node, f"from {start} to {stop} by {step}")
-    values = np.arange(start, stop, step).repeat(max(1, node.whole("repeat", 1)))
+    times = max(1, node.whole("repeat", 1))
+    if abs((stop - start) / step) * times > MOST:
+        raise refuse(node, f"of {times} repetitions")
+    values = np.arange(start, stop, step).repeat(times)
     return c.g.const(values.astype(np.float32), "range")
 
 
