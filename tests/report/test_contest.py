@@ -150,3 +150,14 @@ def test_choices_are_kept_and_unreadable_ones_are_none(tmp_path: Path) -> None:
     assert choices.recall(tmp_path / "new", name) is None
     (tmp_path / "file").write_text("")
     assert choices.remember(tmp_path / "file", name, {})
+
+
+def test_code_for_more_than_this_cpu_has_is_not_run_here(model: Model) -> None:
+    found, log = cases(model, [].append), []
+    made = Build("a", "a", {}, cpu_features=("warp_drive",))
+    decision = contest.hold([Attempt("a", made)], lambda _: Path("a"), model, found, None, True, log.append)
+    assert (decision.verified, decision.chosen.outcome) == ("compiled only", "packed")
+    assert log == ["check a: not run: this machine cannot"]
+    emulated = Build("a", "a", {}, cpu_features=("warp_drive",), emulate=model.oracle, emulator="the source")
+    decision = contest.hold([Attempt("a", emulated)], lambda _: Path("a"), model, found, None, True, log.append)
+    assert decision.verified == "emulated"

@@ -14,7 +14,7 @@ from neo_cli.base.errors import AccuracyError, CompileError, JobError, OperatorN
 from neo_cli.model.build import Build
 from neo_cli.model.model import Log, Model
 from neo_cli.report.check import Case, check, typical, worst
-from neo_cli.runtime import ArtifactError, load
+from neo_cli.runtime import ArtifactError, cpu, load
 from neo_cli.runtime.timing import Timing, interleave
 
 CLOSE = 1.05  # times within this factor of the best are equal; the target's order of back ends decides between them
@@ -36,6 +36,7 @@ class Entry:
     timing: Timing | None = None
     error: JobError | None = None
     loaded: Any = field(default=None, repr=False)
+    verified: str = "compiled only"  # ran | emulated | compiled only
 
     def record(self) -> dict[str, Any]:
         """Its lines in the report."""
@@ -95,16 +96,16 @@ def hold(
     passed = [e for e in entries if e.outcome == "passed"]
     if not passed:
         raise _failure(entries)
-    if runnable and len(passed) > 1:
-        _time(passed, cases, log)
+    timed = [e for e in passed if e.loaded is not None]
+    if len(timed) > 1:
+        _time(timed, cases, log)
     chosen = _best(passed)
     chosen.outcome = "packed"
     for entry in passed:
         if entry.loaded is not None:
             entry.loaded.close()
             entry.loaded = None
-    emulated = "emulated" if chosen.build and chosen.build.emulate else "compiled only"
-    return Decision(chosen, entries, "ran" if runnable else emulated)
+    return Decision(chosen, entries, chosen.verified)
 
 
 def _try(entry: Entry, model: Model, cases: list[Case], gate: float | None, runnable: bool, log: Log) -> None:
@@ -112,19 +113,16 @@ def _try(entry: Entry, model: Model, cases: list[Case], gate: float | None, runn
     build = entry.build
     assert build is not None and entry.folder is not None
     try:
-        if runnable:
+        if runnable and not cpu.missing(build.cpu_features):  # mcpu may ask for more than this CPU has
             entry.loaded = load(entry.folder)
             entry.accuracy = check(entry.loaded.run, model, cases, build.precision, gate)
+            entry.verified, how = "ran", "ran here"
         elif build.emulate is not None:
             entry.accuracy = check(build.emulate, model, [typical(cases)], build.precision, gate)
+            entry.verified, how = "emulated", f"ran under {build.emulator}"
+        else:
+            how = "not run: this machine cannot"
         entry.outcome = "passed"
-        how = (
-            "ran here"
-            if runnable
-            else f"ran under {build.emulator}"
-            if build.emulate
-            else "not run: this machine cannot"
-        )
         told = f", {worst(entry.accuracy)}" if entry.accuracy else ""
         log(f"check {entry.backend}: {how}{told}")
         return
