@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) ->
     program = Program(graph, plan(graph, contexts, keep), Weights(), contexts)
     steps = [step for step, body in enumerate(bodies) if body.strip()]  # a part made in place leaves nothing to do
     functions = [_function(program, step, bodies[step]) for step in steps]
-    program.steps = steps
+    program.steps = [step for step in steps for _ in phases(bodies[step])]
     contexts = [inner for context in contexts for inner in (context, *(part.context for part in context.parts))]
     headers = dict.fromkeys(h for context in contexts for h in context.headers)
     declared = dict.fromkeys(d for context in contexts for d in context.declarations)
@@ -51,7 +51,7 @@ def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) ->
             *kernels(("compiled.h", "base.h", *headers)),
             *declared,
             *functions,
-            _steps(graph, steps),
+            _steps(graph, {step: phases(bodies[step]) for step in steps}),
             _tables(program, features),
             *kernels(("team.h",)),
             "",
@@ -76,8 +76,8 @@ def kernels(names: Iterable[str]) -> list[str]:
     return list(texts.values())
 
 
-def c_name(step: int, node: Node) -> str:
-    return f"n{step}_" + re.sub(r"\W", "_", node.op)
+def c_name(step: int, node: Node, phase: int = 0) -> str:
+    return f"n{step}_" + re.sub(r"\W", "_", node.op) + (f"_{phase}" if phase else "")
 
 
 def _function(program: Program, step: int, body: str) -> str:
@@ -86,7 +86,15 @@ def _function(program: Program, step: int, body: str) -> str:
     parts = [
         _statements(program, step, part.node, part.context, part.name, part.body) for part in context.parts
     ]  # fmt: skip
-    return "\n".join([*parts, _statements(program, step, node, context, c_name(step, node), body)])
+    pieces = phases(body)
+    names = [c_name(step, node, index) for index in range(len(pieces))]
+    whole = [_statements(program, step, node, context, name, piece) for name, piece in zip(names, pieces)]
+    return "\n".join([*parts, *whole])
+
+
+def phases(body: str) -> list[str]:
+    """A rule's statements cut where it says PHASE: each piece is a step, and all threads are done before the next."""
+    return [piece for piece in re.split(r"^\s*PHASE;\s*$", body, flags=re.MULTILINE) if piece.strip()]
 
 
 def _statements(program: Program, step: int, node: Node, context: Context, name: str, body: str) -> str:
@@ -141,13 +149,19 @@ def _ctype(dtype: str) -> str:
     return C_TYPES[dtype]
 
 
-def _steps(graph: Graph, steps: Sequence[int]) -> str:
-    names = ",\n    ".join(c_name(step, graph.nodes[step]) for step in steps)
+def _steps(graph: Graph, bodies: Mapping[int, Sequence[str]]) -> str:
+    """The table of steps; a collective one waits inside, so that every thread must take part in it."""
+    rows = [
+        f"{{{c_name(step, graph.nodes[step], index)}, {int('BARRIER' in piece)}}}"
+        for step, pieces in bodies.items()
+        for index, piece in enumerate(pieces)
+    ]
+    table = ",\n    ".join(rows or ["{0, 0}"])
     return f"""\
-static void (*const steps[])(const struct frame *) = {{
-    {names or "0"}
+static const struct {{ void (*run)(const struct frame *); int collective; }} steps[] = {{
+    {table}
 }};
-enum {{ STEPS = {len(steps)} }};
+enum {{ STEPS = {len(rows)} }};
 """
 
 
@@ -164,6 +178,8 @@ def _tables(program: Program, features: Sequence[str]) -> str:
 static const struct {{ const char *name, *dtype; int32_t rank; size_t bytes; int64_t shape[{rank}]; }} tensors[] = {{
     {rows}
 }};
+#define SHARED {plan.shared}u /* bytes of scratch, and for each thread */
+#define PRIVATE {plan.private}u
 enum {{ INPUTS = {len(graph.inputs)}, OUTPUTS = {len(graph.outputs)} }};
 #define TENSOR tensors[(kind == NEO_INPUT ? 0 : INPUTS) + index]
 NEO_API int32_t neo_abi(void) {{ return 1; }}
@@ -173,18 +189,18 @@ NEO_API const char *neo_dtype(int32_t kind, int32_t index) {{ return TENSOR.dtyp
 NEO_API int32_t neo_rank(int32_t kind, int32_t index) {{ return TENSOR.rank; }}
 NEO_API const int64_t *neo_shape(int32_t kind, int32_t index) {{ return TENSOR.shape; }}
 NEO_API size_t neo_bytes(int32_t kind, int32_t index) {{ return TENSOR.bytes; }}
-NEO_API size_t neo_scratch_bytes(int32_t threads) {{ return {plan.shared}u + (size_t)threads * {plan.private}u; }}
+NEO_API size_t neo_scratch_bytes(int32_t threads) {{ return SHARED + (size_t)threads * PRIVATE; }}
 NEO_API size_t neo_weights_bytes(void) {{ return {program.weights.size}u; }}
 NEO_API size_t neo_weights_offset(void) {{ return {program.weights.start}u; }}
 NEO_API const char *neo_features(void) {{ return "{" ".join(features)}"; }}
 NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
                      int32_t thread, int32_t threads, neo_wait wait, void *team) {{
     unsigned char *arena = scratch;
-    const struct frame frame = {{weights, arena, arena + {plan.shared}u + (size_t)thread * {plan.private}u, inputs, outputs,
-                                thread, threads, 0, 0, wait, team}};
+    const struct frame frame = {{weights, arena, arena + SHARED + (size_t)thread * PRIVATE, inputs, outputs, thread, threads,
+                                0, 0, wait, team}};
     const uintptr_t saved = fp_enter();
     for (int step = 0; step < STEPS; step++) {{
-        steps[step](&frame);
+        steps[step].run(&frame);
         if (threads > 1) wait(team);
     }}
     fp_leave(saved);
@@ -203,11 +219,11 @@ NEO_API int32_t neo_profile(const void *const *inputs, void *const *outputs, con
                             uint64_t *ticks) {{
 #if defined(__x86_64__) || defined(__i386__)
     unsigned char *arena = scratch;
-    const struct frame frame = {{weights, arena, arena + {plan.shared}u, inputs, outputs, 0, 1, 0, 0, 0, 0}};
+    const struct frame frame = {{weights, arena, arena + SHARED, inputs, outputs, 0, 1, 0, 0, 0, 0}};
     const uintptr_t saved = fp_enter();
     for (int step = 0; step < STEPS; step++) {{
         const uint64_t start = __builtin_readcyclecounter();
-        steps[step](&frame);
+        steps[step].run(&frame);
         ticks[step] = __builtin_readcyclecounter() - start;
     }}
     fp_leave(saved);

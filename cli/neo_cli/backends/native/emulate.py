@@ -31,7 +31,9 @@ Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 def emulator(target: Target) -> str | None:
-    """The path of the emulator for a target; None when it is not installed here."""
+    """The path of the emulator for a target; None when it is not installed here, or lacks the target's instructions."""
+    if any(feature.startswith(("avx512", "amx")) for feature in target.features):
+        return None  # qemu-user has neither
     name = EMULATORS.get(target.arch, "")
     return shutil.which(name) or shutil.which(f"{name}-static") if name else None
 

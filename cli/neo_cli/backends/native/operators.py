@@ -13,6 +13,8 @@ What the statements may use:
   tid, nt       this thread and how many there are: EVERY thread runs the statements
   SPLIT(n)      declares `const idx begin, end`: this thread's share of n equal pieces (once a block)
   BARRIER       waits for all threads; between two nodes there is always one
+  PHASE;        on a line of its own: cuts the statements into steps, between which all threads wait; each piece sees
+                x, y, k and s, but no other declarations. Where it can replace BARRIER, a late thread holds nobody up
   ctx.scratch(count, dtype)                 a pointer expression: memory for this node, shared by the threads
   ctx.scratch(count, dtype, private=True)   the same, a part for each thread
   ctx.constant(array)                       a pointer expression to an array made at compile time, 64-byte aligned

@@ -57,7 +57,7 @@ class _Team:
     def __init__(self, library: ctypes.CDLL, threads: int) -> None:
         self.library = library
         size = library.neo_team_bytes()
-        self.threads = threads if size else 1
+        self.threads = min(threads, ctypes.sizeof(ctypes.c_void_p) * 4) if size else 1
         self._memory = _aligned(max(size, ALIGN), zero=True)
         self._address = self._memory.ctypes.data
         library.neo_team_start(self._address, self.threads)

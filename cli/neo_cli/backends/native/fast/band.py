@@ -18,7 +18,7 @@ def band(node: Node, ctx: Context) -> str:
     reach = (middle.inputs[1].shape[2] - 1) * middle.attrs["dilations"][0] + 1
     size = node.attrs["band"]
     return f"""\
-{borders + "BARRIER;" if borders else ""}
+{borders + "PHASE;" if borders else ""}
 struct frame part = *f;
 part.tid = 0, part.nt = 1;
 SPLIT({height});

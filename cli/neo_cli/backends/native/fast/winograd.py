@@ -48,21 +48,29 @@ def winograd(node: Node, ctx: Context) -> str:
     w, zero = ctx.constant(packed), ctx.constant(np.zeros(outs * lanes, np.float32))
     b = ctx.constant(padded(bias, oc, lanes))
     start = x.first - node.attrs["pads"][0] * x.pitch[2] - node.attrs["pads"][1] * lanes
-    added = f"x3 + {add.first}" if add is not None else "0"
-    return (
-        border(y, ctx)
-        + f"""\
-static const idx tap[] = {{0}};
-static const struct conv products[] = {{
-    {products}
+    c = f"winograd_{ctx.step}"
+    ctx.declare(f"""\
+static const idx {c}_tap[] = {{0}};
+static const struct conv {c}_products[] = {{
+    {products.replace(".tap = tap", f".tap = {c}_tap")}
 }};
-static const struct winograd c = {{
+static const struct winograd {c} = {{
     .in_image = {x.pitch[0]}, .in_block = {x.pitch[1]}, .in_row = {x.pitch[2]},
     .out_image = {y.pitch[0]}, .out_plane = {y.pitch[1]}, .out_row = {y.pitch[2]},
     .add_image = {add_pitch[0]}, .add_plane = {add_pitch[1]}, .add_row = {add_pitch[2]},
-    .images = {n}, .ins = {ins}, .outs = {outs}, .height = {oh}, .width = {ow}, .across = {across},
-    .tiles = {across * down}, .pass = {count}, .add_after = {int(bool(node.attrs.get("add_after")))},
-    {act.fields(ctx)}, .product = products, .weights = {packed[0].size},
-}};
-winograd_{m}(&c, f, x0 + {start}, {w}, {zero}, {b}, {added}, y0 + {y.first}, {v}, {z});"""
-    )
+    .points = {points}, .ins = {ins}, .outs = {outs}, .height = {oh}, .width = {ow}, .across = {across},
+    .pass = {count}, .add_after = {int(bool(node.attrs.get("add_after")))},
+    {act.fields(ctx)}, .product = {c}_products, .weights = {packed[0].size},
+}};""")
+    text = []
+    for image in range(n):
+        for first in range(0, across * down, count):
+            size = min(count, across * down - first)
+            added = f"x3 + {add.first + image * add_pitch[0]}" if add is not None else "0"
+            out = y.first + image * y.pitch[0]
+            text += [
+                f"winograd_in_{m}(&{c}, f, x0 + {start + image * x.pitch[0]}, {v}, {first}, {size});",
+                f"winograd_products(&{c}, f, {w}, {zero}, {v}, {z}, {size});",
+                f"winograd_out_{m}(&{c}, f, {z}, {b}, {added}, y0 + {out}, {first}, {size});",
+            ]
+    return border(y, ctx) + "\nPHASE;\n".join(text)

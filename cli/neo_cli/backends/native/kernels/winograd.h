@@ -3,7 +3,7 @@
  * 36 points (by the tiles of conv.h), transform back with bias, sum and activation. */
 struct winograd {
     idx in_image, in_block, in_row, out_image, out_plane, out_row, add_image, add_plane, add_row;
-    int images, ins, outs, height, width, across, tiles, pass; /* tiles a row, in all, at a time */
+    int points, ins, outs, height, width, across, pass; /* tiles a row, at a time */
     int act, add_after;
     float a, b, low, high;
     const struct conv *product;
@@ -103,32 +103,27 @@ ALWAYS void winograd_out(const struct winograd *c, const struct frame *f, const 
         }
     }
 }
-ALWAYS void winograd(const struct winograd *c, const struct frame *f, const float *in, const float *w, const float *zero,
-                     const float *bias, const float *add, float *out, float *v, float *m, const int M) {
-    const int points = (M + 2) * (M + 2);
+/* The points' products of `count` tiles. */
+NEVER void winograd_products(const struct winograd *c, const struct frame *f, const float *w, const float *zero, const float *v,
+                             float *m, int count) {
+    const struct conv *product = c->product + (count < c->pass);
     struct frame alone = *f;
     alone.tid = 0, alone.nt = 1;
-    for (int image = 0; image < c->images; image++)
-        for (int first = 0; first < c->tiles; first += c->pass) {
-            const int count = MIN(c->pass, c->tiles - first);
-            const struct conv *product = c->product + (count < c->pass);
-            winograd_in(c, f, in + image * c->in_image, v, first, count, M);
-            BARRIER;
-            if (f->nt * 2 <= points) {
-                SPLIT(points);
-                for (idx p = begin; p < end; p++)
-                    conv_direct(product, &alone, v + p * c->ins * count * VL, w + p * c->weights, zero, 0, m + p * c->outs * count * VL);
-            } else {
-                for (idx p = 0; p < points; p++)
-                    conv_direct(product, f, v + p * c->ins * count * VL, w + p * c->weights, zero, 0, m + p * c->outs * count * VL);
-            }
-            BARRIER;
-            winograd_out(c, f, m, bias, add ? add + image * c->add_image : 0, out + image * c->out_image, first, count, M);
-            if (first + count < c->tiles || image + 1 < c->images) BARRIER;
-        }
+    if (f->nt * 2 <= c->points) {
+        SPLIT(c->points);
+        for (idx p = begin; p < end; p++)
+            conv_direct(product, &alone, v + p * c->ins * count * VL, w + p * c->weights, zero, 0, m + p * c->outs * count * VL);
+    } else {
+        for (idx p = 0; p < c->points; p++)
+            conv_direct(product, f, v + p * c->ins * count * VL, w + p * c->weights, zero, 0, m + p * c->outs * count * VL);
+    }
 }
 #define WINOGRAD(M)                                                                                                       \
-    NEVER void winograd_##M(const struct winograd *c, const struct frame *f, const float *in, const float *w,              \
-                            const float *zero, const float *bias, const float *add, float *out, float *v, float *m) {     \
-        winograd(c, f, in, w, zero, bias, add, out, v, m, M);                                                             \
+    NEVER void winograd_in_##M(const struct winograd *c, const struct frame *f, const float *in, float *v, int first,      \
+                               int count) {                                                                               \
+        winograd_in(c, f, in, v, first, count, M);                                                                        \
+    }                                                                                                                     \
+    NEVER void winograd_out_##M(const struct winograd *c, const struct frame *f, const float *m, const float *bias,        \
+                                const float *add, float *out, int first, int count) {                                     \
+        winograd_out(c, f, m, bias, add, out, first, count, M);                                                           \
     }
