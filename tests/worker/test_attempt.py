@@ -50,7 +50,7 @@ def reason(house: House, name: str) -> str:
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert b"Traceback" not in errors, errors.decode()
     return process.returncode
 

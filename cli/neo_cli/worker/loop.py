@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 from neo_cli.jobs import launch, life, settings
@@ -14,6 +13,7 @@ from neo_cli.jobs.opened import open_store
 from neo_cli.jobs.stores.base import Store
 from neo_cli.worker import tree
 from neo_cli.worker.attempt import LEASE, Attempt
+from neo_cli.worker.lent import lent
 from neo_cli.worker.sweep import sweep
 from neo_cli.worker.watched import settle
 
@@ -66,25 +66,6 @@ def run(
         settle(SETTLE)
         store.close()
     return attempts
-
-
-@contextmanager
-def lent(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """This process's environment is `environ` meanwhile, as AWS's libraries look nowhere else."""
-    before = {name: os.environ.get(name) for name in settings.KEPT}
-    _set({name: environ.get(name) for name in settings.KEPT})
-    try:
-        yield environ
-    finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def _fill(store: Store, environ: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from neo_cli.base.errors import JobError
 from neo_cli.jobs.job import COMPLETED, INPROGRESS, STOPPING, Job
 from neo_cli.jobs.stores.base import Store
+from neo_cli.worker.begun import Begun
 from neo_cli.worker.locations.base import Prepared, join, location_of
 
 NOTE = "publishing"
@@ -26,13 +27,15 @@ def publish(
     is too late. `meanwhile` does the slow steps and may end them. Raises JobError when the output cannot be written.
     """
     output = job.request["OutputConfig"]
-    prepared: list[Prepared] = []
+    prepared, begun = list[Prepared](), Begun(environ, job.name, job.attempt)
     uris = {key: join(output["S3OutputLocation"], Path(result[key]).name) for key in ("report", "artifact")}
     mark = metadata(job, result["digest"])
     try:
         for key, uri in uris.items():
             location, there = location_of(uri, environ)
-            step = partial(location.prepare, there, Path(result[key]), mark, output.get("KmsKeyId"))
+            step = partial(
+                location.prepare, there, Path(result[key]), mark, output.get("KmsKeyId"), partial(begun.note, uri)
+            )
             prepared.append(meanwhile(step, lambda made: made.abort()))
         facts = {
             "uri": uris["artifact"],
@@ -48,6 +51,7 @@ def publish(
     finally:
         for item in prepared:
             item.abort()
+        begun.forget()
     return complete(store, job, facts, now())
 
 

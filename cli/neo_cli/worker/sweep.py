@@ -1,4 +1,4 @@
-"""Work folders of attempts that ended without clearing up are removed by whoever works next."""
+"""What attempts left that ended without clearing up is removed by whoever works next: folders, uploads, temporary files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neo_cli.base.paths import home
 from neo_cli.jobs.stores.base import Store
+from neo_cli.worker import begun
 
 
 def work_folder(environ: Mapping[str, str], name: str, attempt: int) -> Path:
@@ -16,18 +17,23 @@ def work_folder(environ: Mapping[str, str], name: str, attempt: int) -> Path:
 
 
 def sweep(store: Store, environ: Mapping[str, str]) -> list[str]:
-    """Remove the work folders of attempts that are not under way; their names.
+    """Remove the work folders of attempts that are not under way, and what they had begun to publish; their names.
 
     The folders are listed before the store is asked: an attempt that starts in between is not on the list.
     """
     root = home("state", environ) / "work"
-    if not root.is_dir():
-        return []
-    there = [folder.name for folder in root.iterdir()]
-    if not there:
+    there, notes = _names(root), _names(begun.folder(environ))
+    if not there and not notes:
         return []
     live = {f"{job.name}-{job.attempt}" for job in store.under_way()}
     gone = [name for name in there if name not in live]
     for name in gone:
         shutil.rmtree(root / name, ignore_errors=True)
+    for name in notes:
+        if name.removesuffix(".new") not in live:
+            begun.clear(begun.folder(environ) / name, environ)
     return gone
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []

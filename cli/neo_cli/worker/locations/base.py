@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -17,6 +17,10 @@ class Fetched(NamedTuple):
     path: Path
     size: int
     version: str | None = None
+
+
+def unnoted(piece: str) -> None:
+    """Nobody wants to know."""
 
 
 class Prepared(Protocol):
@@ -35,8 +39,13 @@ class Location(Protocol):
     def fetch(self, uri: str, into: Path, limit: int) -> Fetched:
         """Copy the object to the file `into`; more than `limit` bytes are refused."""
 
-    def prepare(self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None) -> Prepared:
-        """Bring `file` there, invisible until `commit`."""
+    def prepare(
+        self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None, begun: Callable[[str], None] = unnoted
+    ) -> Prepared:
+        """Bring `file` there, invisible until `commit`; `begun` is told the piece that lies there from now on."""
+
+    def discard(self, uri: str, piece: str) -> None:
+        """Remove a piece that `begun` was told of by an attempt that is gone; one that is not there is no error."""
 
     def holds(self, uri: str, metadata: Mapping[str, str]) -> bool:
         """Whether what lies at `uri` was published with this metadata."""

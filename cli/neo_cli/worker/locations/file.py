@@ -6,14 +6,14 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from neo_cli.base.errors import InputError, InternalError
 from neo_cli.jobs.places import path_of
-from neo_cli.worker.locations.base import Fetched
+from neo_cli.worker.locations.base import Fetched, unnoted
 
 MARK = "user.neo"  # extended attribute prefix under which a published file keeps its metadata
 
@@ -54,7 +54,9 @@ class FileLocation:
             ) from error
         return Fetched(into, size)
 
-    def prepare(self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None) -> PreparedFile:
+    def prepare(
+        self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None, begun: Callable[[str], None] = unnoted
+    ) -> PreparedFile:
         if kms:
             raise InputError(
                 "KmsKeyId cannot be honoured for an output location on this machine: nothing is encrypted there."
@@ -68,6 +70,7 @@ class FileLocation:
                 left.unlink(missing_ok=True)
             handle, name = tempfile.mkstemp(prefix=mine, suffix=".part", dir=final.parent)
             temporary = Path(name)
+            begun(temporary.name)
             with os.fdopen(handle, "wb") as target, file.open("rb") as source:
                 shutil.copyfileobj(source, target, 2**20)
                 target.flush()
@@ -80,6 +83,9 @@ class FileLocation:
                 temporary.unlink(missing_ok=True)
             raise _refusal(error, final) from error
         return PreparedFile(temporary, final)
+
+    def discard(self, uri: str, piece: str) -> None:
+        (Path(path_of(uri)).parent / Path(piece).name).unlink(missing_ok=True)
 
     def holds(self, uri: str, metadata: Mapping[str, str]) -> bool:
         """By the digest of the bytes, which needs no file system support: `neo-digest` is BLAKE2b of the file."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from neo_cli.base.errors import InputError, InternalError
-from neo_cli.worker.locations.base import Fetched
+from neo_cli.worker.locations.base import Fetched, unnoted
 
 PART = 16 * 2**20
 CHUNK = 2**20
@@ -180,14 +180,21 @@ class Prepared:
 
     def abort(self) -> None:
         """Leave nothing behind; what is gone already is no error."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        bucket, key = split(self.uri)
-        with contextlib.suppress(ClientError, BotoCoreError):
-            self.service.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=self.upload)
+        discard(self.uri, self.upload, self.service)
 
 
-def prepare(uri: str, file: Path, metadata: Mapping[str, str], kms: str | None = None) -> Prepared:
+def discard(uri: str, upload: str, service: Any = None) -> None:
+    """Abort an upload, whoever began it; the attempt that did may be gone."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, key = split(uri)
+    with contextlib.suppress(ClientError, BotoCoreError):
+        (service or client(bucket)).abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+
+
+def prepare(
+    uri: str, file: Path, metadata: Mapping[str, str], kms: str | None = None, begun: Callable[[str], None] = unnoted
+) -> Prepared:
     """Send `file` as a multipart upload to the final key, invisible until `commit`; each part with its MD5.
 
     An error on the way aborts the upload before it is raised.
@@ -204,6 +211,7 @@ def prepare(uri: str, file: Path, metadata: Mapping[str, str], kms: str | None =
         )["UploadId"]
     prepared = Prepared(uri, service, upload, [], file.stat().st_size, metadata, kms)
     try:
+        begun(upload)
         with _explained(uri, "writing"), file.open("rb") as stream:
             number = 1
             while (block := stream.read(PART)) or number == 1:
@@ -237,8 +245,13 @@ class S3Location:
     def fetch(self, uri: str, into: Path, limit: int) -> Fetched:
         return fetch(uri, into, limit)
 
-    def prepare(self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None) -> Prepared:
-        return prepare(uri, file, metadata, kms)
+    def prepare(
+        self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None, begun: Callable[[str], None] = unnoted
+    ) -> Prepared:
+        return prepare(uri, file, metadata, kms, begun)
+
+    def discard(self, uri: str, piece: str) -> None:
+        discard(uri, piece)
 
     def holds(self, uri: str, metadata: Mapping[str, str]) -> bool:
         return holds(uri, metadata)
