@@ -18,14 +18,17 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 from neo_cli.jobs import life
 from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, MOVES, STARTING, TERMINAL, Job
-from neo_cli.jobs.stores.base import Query
+from neo_cli.jobs.stores.base import Query, StoreError
 from neo_cli.jobs.stores.sqlite import SqliteStore
 
 LEASE = 0.3
+T = TypeVar("T")
 
 
 def worker(folder: Path, seed: int) -> None:
@@ -33,26 +36,43 @@ def worker(folder: Path, seed: int) -> None:
     choose = random.Random(seed)
     store, me = SqliteStore(str(folder / "jobs.db")), life.identity()
     with (folder / f"{me.pid}.acknowledged").open("a", buffering=1) as acknowledged:
-        while True:
-            now = time.time()
-            waiting = life.tend(store, now)
-            job = store.claim(me, now, now + LEASE, 100)
-            if job is None:
-                if not waiting and not store.under_way():
-                    return
-                time.sleep(0.02)
-                continue
-            acknowledged.write(f"{job.name} {job.attempt} {INPROGRESS}\n")
-            time.sleep(choose.random() * 0.1)
-            store.renew(job.name, job.attempt, time.time() + LEASE)
-            store.note(job.name, job.attempt, {"by": me.pid})
-            time.sleep(choose.random() * 0.1)
-            target = choose.choices((COMPLETED, FAILED, STARTING), (6, 2, 2))[0]
-            artifact = f"{job.name}:{job.attempt}" if target == COMPLETED else None
-            if store.move(job.name, INPROGRESS, target, job.attempt, time.time(), artifact=artifact):
-                acknowledged.write(f"{job.name} {job.attempt} {target}\n")
-            else:
-                (folder / f"{me.pid}.fenced").touch()
+        while turn(store, me, choose, folder, acknowledged):
+            pass
+
+
+def patiently(step: Callable[..., T], *arguments: Any, **more: Any) -> T:
+    """A store that was busy for 10 seconds is asked again: it has said that nothing happened."""
+    while True:
+        try:
+            return step(*arguments, **more)
+        except StoreError as error:
+            if "is busy" not in str(error):
+                raise
+
+
+def turn(store: SqliteStore, me: life.Runner, choose: random.Random, folder: Path, acknowledged: TextIO) -> bool:
+    """Work on one job, if one waits; False when all have ended."""
+    now = time.time()
+    waiting = patiently(life.tend, store, now)
+    job = patiently(store.claim, me, now, now + LEASE, 100)
+    if job is None:
+        if not waiting and not store.under_way():
+            return False
+        time.sleep(0.02)
+        return True
+    acknowledged.write(f"{job.name} {job.attempt} {INPROGRESS}\n")
+    time.sleep(choose.random() * 0.1)
+    patiently(store.renew, job.name, job.attempt, time.time() + LEASE)
+    patiently(store.note, job.name, job.attempt, {"by": me.pid})
+    time.sleep(choose.random() * 0.1)
+    target = choose.choices((COMPLETED, FAILED, STARTING), (6, 2, 2))[0]
+    artifact = f"{job.name}:{job.attempt}" if target == COMPLETED else None
+    moved = patiently(store.move, job.name, INPROGRESS, target, job.attempt, time.time(), artifact=artifact)
+    if moved:
+        acknowledged.write(f"{job.name} {job.attempt} {target}\n")
+    else:
+        (folder / f"{me.pid}.fenced").touch()
+    return True
 
 
 def drive(folder: Path, processes: int, jobs: int, kills: int, seed: int) -> dict[str, int]:

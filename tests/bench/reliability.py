@@ -1,0 +1,177 @@
+"""The figures of docs/reliability.md, as JSON: python tests/bench/reliability.py [--quick].
+
+Kills processes, feeds hostile models and archives and wrong command lines, and counts what went wrong. Takes minutes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import socket
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from jobs.stress import GOOD, drive
+from models.hostile import KINDS
+from neo_cli.base.errors import InputError
+from neo_cli.entry.context import Context
+from neo_cli.entry.main import run
+from neo_cli.jobs import launch, life
+from neo_cli.jobs.logs import log_path
+from neo_cli.packaging.unpack import unpack
+from neo_cli.worker.sandbox import probe
+from worker.conftest import House, wait_for
+from worker.test_attempt import finish, runner
+
+SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(300)"
+NAME = "--compilation-job-name"
+REQUEST = {
+    "CompilationJobName": "bad", "RoleArn": "arn:aws:iam::123456789012:role/Neo",
+    "InputConfig": {"S3Uri": "file:///m.tar.gz", "Framework": "ONNX"},
+    "OutputConfig": {"S3OutputLocation": "file:///out", "TargetDevice": "ml_c5"},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 9},
+}  # fmt: skip
+WRONG: tuple[dict[str, Any], ...] = (
+    {"CompilationJobName": ""}, {"CompilationJobName": "a_b"}, {"CompilationJobName": "x" * 64}, {"RoleArn": "me"},
+    {"CompilationJobName": "ü"}, {"CompilationJobName": "a\n"}, {"Unknown": 1}, {"StoppingCondition": {"MaxRuntimeInSeconds": 0}},
+    {"StoppingCondition": {"MaxRuntimeInSeconds": "60s"}}, {"StoppingCondition": {"MaxRuntimeInSeconds": 1.5}},
+    {"StoppingCondition": {"MaxRuntimeInSeconds": 9, "MaxWaitTimeInSeconds": 8}}, {"InputConfig": None}, {"OutputConfig": {}},
+    {"OutputConfig": {"S3OutputLocation": "https://x/y", "TargetDevice": "ml_c5"}}, {"Tags": [{"Key": "a", "Value": "1"}] * 2},
+    {"OutputConfig": {"S3OutputLocation": "/out", "TargetDevice": "toaster"}}, {"InputConfig": {"S3Uri": "/m", "Framework": "CAFFE"}},
+    {"OutputConfig": {"S3OutputLocation": "/out", "TargetPlatform": {"Os": "LINUX", "Arch": "PDP11"}}},
+    {"OutputConfig": {"S3OutputLocation": "/out", "TargetDevice": "ml_c5", "KmsKeyId": "k"}},
+    {"OutputConfig": {"S3OutputLocation": "/out", "TargetDevice": "ml_c5", "CompilerOptions": "{'a"}},
+    {"OutputConfig": {"S3OutputLocation": "/out", "TargetDevice": "ml_c5", "CompilerOptions": "$(rm -rf /)"}},
+    {"ModelPackageVersionArn": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/p"},
+)  # fmt: skip
+LINES: tuple[tuple[str, ...], ...] = (
+    ("nope",), ("describe-compilation-job",), ("describe-compilation-job", NAME, "x", "--query", "[["),
+    ("list-compilation-jobs", "--output", "xml"), ("list-compilation-jobs", "--next-token", "zzz"), ("list-compilation-jobs", "--max-results", "0"),
+    ("list-compilation-jobs", "--status-equals", "DONE"), ("stop-compilation-job", NAME, "x"), ("delete-compilation-job", NAME, "x"),
+    ("create-compilation-job", "--cli-input-json", "{"), ("create-compilation-job", "--cli-input-json", "file:///nowhere"),
+    ("create-compilation-job", "--cli-input-json", "[" * 5000), ("create-compilation-job", NAME, "x", "--input-config", "S3Uri=a,,=b"),
+    ("run", "--model", "/nowhere", "--input", "x=y", "--output-dir", "/nowhere"), ("logs", NAME, "x"), ("worker", "--slots", "0"),
+    ("wait", "compilation-job-completed-or-stopped", NAME, "x"), ("list-tags", "--resource-arn", "arn"),
+)  # fmt: skip
+
+
+def wrong_lines(folder: Path) -> dict[str, int]:
+    """Command lines and requests with a mistake each."""
+    lines = [*LINES]
+    for change in WRONG:
+        request = {k: v for k, v in {**REQUEST, **change}.items() if v is not None}
+        lines.append(("create-compilation-job", "--cli-input-json", json.dumps(request)))
+    environ = {"NEO_HOME": str(folder / "lines"), "HOME": str(folder), "PATH": os.defpath}
+    accepted = tracebacks = 0
+    for line in lines:
+        out, err = io.StringIO(), io.StringIO()
+        try:
+            accepted += run(Context(line, environ, io.StringIO(), out, err)) == 0
+        except SystemExit as ending:
+            accepted += not ending.code
+        tracebacks += "Traceback" in out.getvalue() + err.getvalue()
+    return {"bad_requests": len(lines), "accepted": accepted, "tracebacks": tracebacks}
+
+
+def hostile_archives(folder: Path) -> dict[str, int]:
+    """The archives of the unpacking tests."""
+    spec = importlib.util.spec_from_file_location(
+        "unpacking", Path(__file__).parents[1] / "packaging" / "test_unpack.py"
+    )
+    assert spec is not None and spec.loader is not None
+    test_unpack = importlib.util.module_from_spec(spec)  # by path: "packaging" is also a package of others
+    spec.loader.exec_module(test_unpack)
+    makers = [case[0] for case in test_unpack.test_hostile_members_are_refused.pytestmark[0].args[1]]
+    unpacked = 0
+    for number, fill in enumerate(makers):
+        place = folder / f"archive{number}"
+        (place / "into").mkdir(parents=True)
+        try:
+            unpack(test_unpack.archive(place, fill), place / "into")
+            unpacked += 1
+        except InputError:
+            pass
+    return {"hostile_archives": len(makers), "unpacked": unpacked}
+
+
+def killed_runners(folder: Path, times: int) -> dict[str, float]:
+    """Runners killed in the middle of a job: seconds until nothing of it runs, and until another works on the job."""
+    ended, noticed, again, lost = 0.0, 0.0, 0.0, 0
+    for number in range(times):
+        house = House(_made(folder / f"kill{number}"))
+        house.create("a")
+        process = runner(house, SLEEPER)
+        log = log_path(house.environ, "a")
+        wait_for(lambda log=log: log.is_file() and "ready" in log.read_text())
+        job = wait_for(lambda house=house: j if (j := house.store.get("a")) and "child" in j.extra else None)
+        began = time.monotonic()
+        process.kill()
+        process.communicate()
+        wait_for(lambda job=job: life.state(life.Runner(**job.extra["child"])) is None, 10)
+        ended = max(ended, time.monotonic() - began)
+        looked = time.monotonic()
+        launch.look(house.store, house.environ, time.time())
+        noticed = max(noticed, time.monotonic() - looked)
+        wait_for(lambda house=house: house.store.get("a").attempt == 2, 20)  # type: ignore[union-attr]
+        again = max(again, time.monotonic() - looked)
+        lost += house.until("a", "COMPLETED", "FAILED") != "COMPLETED"
+    return {
+        "runners_killed": times, "jobs_not_completed": lost, "seconds_until_nothing_runs": round(ended, 2),
+        "seconds_a_command_takes_to_notice": round(noticed, 3), "seconds_until_another_attempt": round(again, 2),
+    }  # fmt: skip
+
+
+def hostile_models(folder: Path) -> dict[str, Any]:
+    """Models that run code where they are loaded carelessly, as whole jobs."""
+    escapes = not_failed = 0
+    code = "import socket\nfor act in (lambda: open('{}', 'w').close(), lambda: socket.create_connection(('127.0.0.1', {}), 2)):\n try: act()\n except Exception: pass\n"
+    for kind, (framework, make) in KINDS.items():
+        house = House(_made(folder / kind))
+        canary, model = house.root / "canary", _made(house.root / "model")
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(0.05)
+            make(model, code.format(canary, listener.getsockname()[1]))
+            with tarfile.open(house.archive, "w:gz") as tar:
+                for item in sorted(model.iterdir()):
+                    tar.add(item, item.name)
+            uri = f"file://{house.archive}"
+            house.create("a", InputConfig={"S3Uri": uri, "Framework": framework, "DataInputConfig": '{"x": [1, 4]}'})
+            finish(runner(house))
+            try:
+                listener.accept()[0].close()
+                escapes += 1
+            except TimeoutError:
+                pass
+        escapes += canary.exists() or bool(house.output)
+        not_failed += house.status("a") != "FAILED"
+    return {"sandbox": probe().name, "hostile_models": len(KINDS), "escapes": escapes, "not_failed": not_failed}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def main() -> None:
+    quick = "--quick" in sys.argv
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stress = drive(_made(folder / "stress"), 4 if quick else 8, 60 if quick else 600, 8 if quick else 80, seed=1)
+        broken = sum(count for key, count in stress.items() if key not in GOOD)
+        figures: dict[str, Any] = {"store": {**stress, "promises_broken": broken}}
+        figures["requests"] = wrong_lines(folder)
+        figures["archives"] = hostile_archives(folder)
+        figures["runners"] = killed_runners(folder, 2 if quick else 10)
+        figures["models"] = hostile_models(folder)
+    print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
