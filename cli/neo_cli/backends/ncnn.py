@@ -6,6 +6,7 @@ graphs whose translation holds an operator ncnn lacks, are refused.
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from neo_cli.model.build import Build
 from neo_cli.model.model import Model
 from neo_cli.targets.devices import Target
 
-TRANSLATION_SECONDS = 300
+SECONDS = 300  # for a translation, and for a run of it
 
 
 def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path) -> Build:
@@ -35,6 +36,9 @@ def accelerate(model: Model, target: Target, options: Mapping[str, Any], work: P
 
 
 def _build(model: Model, work: Path, stem: str, *, vulkan: bool) -> Build:
+    classic = sorted({n.op_type for n in model.graph.graph.node if n.domain == "ai.onnx.ml"})
+    if classic:
+        raise OperatorNotImplemented(f"ncnn has no layer for: {', '.join(classic)}.")
     if any(not t.shape or t.shape[0] != 1 for t in (*model.inputs, *model.outputs)):
         raise OperatorNotImplemented("ncnn runs one sample at a time: every input and output must have a batch of 1.")
     if any(not t.dtype.startswith(("float", "int")) for t in (*model.inputs, *model.outputs)):
@@ -51,14 +55,26 @@ def _build(model: Model, work: Path, stem: str, *, vulkan: bool) -> Build:
     def emulate(inputs: Mapping[str, Any]) -> dict[str, Any]:
         return _run_apart(work, record, inputs)
 
+    here = not vulkan or _devices() > 0
     return Build(
         backend="ncnn",
         engine="ncnn",
         files=files,
         settings=settings,
-        emulate=emulate,
-        emulator=f"ncnn on this machine's {device}",
+        notes=() if here else ("Vulkan code: translated, not executed, because this machine has no Vulkan device.",),
+        emulate=emulate if here else None,
+        emulator=f"ncnn on this machine's {device}" if here else "",
     )
+
+
+@functools.cache
+def _devices() -> int:
+    """Vulkan devices, counted in a process of its own: a driver that dies must not end the job."""
+    run = subprocess.run(
+        [sys.executable, "-c", "import ncnn; print(ncnn.get_gpu_count())"], capture_output=True, text=True
+    )
+    words = run.stdout.split()
+    return int(words[-1]) if run.returncode == 0 and words and words[-1].isdigit() else 0
 
 
 def _translate(model: Model, work: Path, stem: str) -> dict[str, Path]:
@@ -71,7 +87,7 @@ def _translate(model: Model, work: Path, stem: str) -> dict[str, Path]:
     onnx.save(model.graph, work / "ncnn.onnx")
     code = "import sys; from pnnx import pnnx; sys.exit(pnnx())"
     command = [sys.executable, "-c", code, "ncnn.onnx", "fp16=0", f"ncnnparam={stem}.param", f"ncnnbin={stem}.bin"]
-    run = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=TRANSLATION_SECONDS)
+    run = _run(command, work, "translate the model")
     param, binary = work / f"{stem}.param", work / f"{stem}.bin"
     if run.returncode or not param.is_file() or not binary.is_file():
         raise OperatorNotImplemented(f"ncnn: pnnx cannot translate the model: {_last(run.stderr or run.stdout)}.")
@@ -97,16 +113,18 @@ def _run_apart(work: Path, record: Mapping[str, Any], inputs: Mapping[str, Any])
         "o=Engine(w,r,1).run({n:d[f'a{i}'] for i,n in enumerate(json.loads(sys.argv[2]))})\n"
         "np.savez(w/'ncnn_out.npz',**{f'a{i}':v for i,v in enumerate(o.values())})\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(work), json.dumps(list(inputs))],
-        capture_output=True,
-        text=True,
-        timeout=TRANSLATION_SECONDS,
-    )
+    run = _run([sys.executable, "-c", code, str(work), json.dumps(list(inputs))], work, "run its translation")
     if run.returncode:
         raise OperatorNotImplemented(f"ncnn cannot run its own translation of the model: {_last(run.stderr)}.")
     with np.load(work / "ncnn_out.npz", allow_pickle=False) as found:
         return {t["name"]: found[f"a{i}"] for i, t in enumerate(record["outputs"])}
+
+
+def _run(command: list[str], work: Path, what: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise OperatorNotImplemented(f"ncnn: it takes more than {SECONDS} s to {what}.") from None
 
 
 def _last(text: str) -> str:
