@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neo_cli.backends.native import bands, check, emulate, fusion, importer, layout, tuning, verify
+from neo_cli.backends.native import bands, check, dlr, emulate, fusion, importer, layout, tuning, verify
 from neo_cli.backends.native import build as builder
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
+from neo_cli.model import proto
 from neo_cli.model.build import Build
 from neo_cli.model.feeds import seeded
 from neo_cli.model.model import Model
@@ -77,6 +78,8 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         if options.get("check_all"):
             notes.append(_checked(model, cpu, level, options, folder))
         emulated = emulated or emulate.runner(program, level, cpu, folder / PARAMS, folder)
+    if len(targets) == 1 and all(proto.FREE not in t.shape for t in model.inputs):
+        files[dlr.FILE] = dlr.write(program, work / dlr.FILE)
     settings = {k: v for k, v in variants[0].items() if k != "features"}
     if len(variants) > 1:
         settings["variants"] = variants

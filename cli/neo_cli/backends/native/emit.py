@@ -53,7 +53,7 @@ def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) ->
             *functions,
             _steps(graph, {step: phases(bodies[step]) for step in steps}),
             _tables(program, features),
-            *kernels(("team.h",)),
+            *kernels(("team.h", "dlr.h")),
             "",
         ]
     )

@@ -27,6 +27,11 @@ class Weights:
         """Where the blob begins in its file."""
         return len(_head(self.size))
 
+    @property
+    def name(self) -> str:
+        """What the array is called in its file."""
+        return _name()
+
     def place(self, array: np.ndarray) -> int:
         """The offset of `array` in the blob."""
         array = np.ascontiguousarray(array)
@@ -53,10 +58,15 @@ class Weights:
         return len(head)
 
 
-def _head(size: int) -> bytes:
-    """The file's beginning, whose one name is as long as the alignment of what follows needs."""
+def _name() -> str:
+    """The one array's name, as long as the alignment of what follows needs."""
     fixed = 24 + 8 + 8 + 16 + 8 + 4 + 4 + 8 + 8
-    name = b"weights".ljust(7 + (-(fixed + 7)) % ALIGN, b"_")
+    return "weights".ljust(7 + (-(fixed + 7)) % ALIGN, "_")
+
+
+def _head(size: int) -> bytes:
+    """The file's beginning."""
+    name = _name().encode()
     return b"".join(
         [
             struct.pack("<QQQ", _LIST, 0, 1),
