@@ -90,6 +90,9 @@ INNER = {
     "sklearn.impute._iterative": ["_ImputerTriplet"],
     "sklearn.model_selection._split": ["GroupKFold", "KFold", "RepeatedKFold", "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedKFold"],
     "sklearn.metrics._scorer": ["_PassthroughScorer"],
+    # plain arithmetic on arrays, which SelectKBest and its like remember
+    "sklearn.feature_selection._univariate_selection": ["chi2", "f_classif", "f_regression"],
+    "sklearn.feature_selection._mutual_info": ["mutual_info_classif", "mutual_info_regression"],
 }  # fmt: skip
 XGBOOST = {
     "xgboost.core": ["Booster"],

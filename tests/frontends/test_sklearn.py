@@ -235,6 +235,30 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     assert reason(tmp_path).startswith(f"{START}Framework cannot load Scikit-Learn model. {RIGHT} ")
 
 
+def test_documents_and_several_labels_are_refused_by_name(tmp_path: Path) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    start = "ClientError: OperatorNotImplemented: The Scikit-Learn estimator "
+    words = make_pipeline(TfidfVectorizer(), RandomForestClassifier(3)).fit(["red apple", "blue sky"] * 5, [0, 1] * 5)
+    assert reason(write(tmp_path, words)) == f"{start}TfidfVectorizer reads documents, which is not supported."
+    x = np.random.default_rng(0).random((30, 2))
+    both = RandomForestClassifier(3).fit(x, (x > 0.5).astype(int))
+    assert reason(write(tmp_path, both)) == f"{start}RandomForestClassifier with several labels is not supported."
+
+
+def test_columns_chosen_by_a_score_are_read(tmp_path: Path) -> None:
+    from sklearn.feature_selection import SelectKBest
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    _, x, y = sklearn_zoo.FITTED["tree"]()
+    chosen = make_pipeline(SelectKBest(k=2), LogisticRegression()).fit(x, y)
+    model = read(write(tmp_path, chosen))
+    np.testing.assert_array_equal(execute(model, {"input": x})["label"], chosen.predict(x))
+
+
 def test_a_model_that_scikit_learn_cannot_run_any_more_is_refused(tmp_path: Path) -> None:
     estimator, *_ = sklearn_zoo.FITTED["linear"]()
     del estimator.intercept_

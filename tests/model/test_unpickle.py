@@ -93,7 +93,7 @@ def test_honest_data_comes_through(compress: object, tmp_path: Path) -> None:
 def test_every_listed_name_is_a_class_or_a_known_constructor() -> None:
     constructors = {
         "_reconstruct", "scalar", "_frombuffer", "_mareconstruct", "__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor",
-        "newObj", "_reconstructor", "encode", "_identity", "RandomState",
+        "newObj", "chi2", "f_classif", "f_regression", "mutual_info_classif", "mutual_info_regression", "_reconstructor", "encode", "_identity", "RandomState",
     }  # fmt: skip
     lists = json.loads(files("neo_cli.model").joinpath("unpickle.json").read_text(encoding="utf-8"))
     pytest.importorskip("sklearn")

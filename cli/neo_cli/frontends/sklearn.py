@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neo_cli.base.errors import InputError
+from neo_cli.base.errors import InputError, OperatorNotImplemented
 from neo_cli.frontends.sklearn_columns import (
     Column,
     columns,
     features,
     migrate,
+    parts,
     positional,
     unwrap,
     without_text_imputers,
@@ -40,6 +41,7 @@ def load(source: Source, shapes: Shapes | None) -> Model:
     path = pick(source.root)
     estimator = unwrap(read(source, path))
     migrate(estimator)
+    _refuse(estimator)
     count = features(estimator)
     if count is None:
         raise InputError(
@@ -65,6 +67,19 @@ def load(source: Source, shapes: Shapes | None) -> Model:
     except Exception as error:  # scikit-learn may load what it can no longer run
         raise InputError(cannot(error)) from error
     return Model(graph, inputs, outputs, replace(source, path=path, inputs=inputs), oracle, derived)
+
+
+def _refuse(estimator: Any) -> None:
+    """What skl2onnx would turn into something else than arrays of rows."""
+    for part in parts(estimator):
+        if hasattr(part, "vocabulary_"):
+            raise OperatorNotImplemented(
+                f"The Scikit-Learn estimator {type(part).__name__} reads documents, which is not supported."
+            )
+    if isinstance(getattr(estimator, "classes_", None), list):
+        raise OperatorNotImplemented(
+            f"The Scikit-Learn estimator {type(estimator).__name__} with several labels is not supported."
+        )
 
 
 def _check_shapes(source: Source, shapes: Shapes | None, found: list[Column], text: bool) -> str | None:
