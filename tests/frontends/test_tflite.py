@@ -76,6 +76,10 @@ def test_names_types_and_quantisation_are_kept(tmp_path: Path) -> None:
     assert [(t.name, t.dtype, t.shape) for t in model.inputs] == [("serving_default_image", "int8", (1, 16, 16, 3))]
     assert model.derived == '{"serving_default_image":[1,16,16,3]}' and model.outputs[0].dtype == "int8"
     assert {"QuantizeLinear", "DequantizeLinear"} <= {n.op_type for n in model.graph.graph.node}
+    kernels = [n.input[1] for n in model.graph.graph.node if n.op_type == "Conv"]
+    made = {n.output[0]: n.input[0] for n in model.graph.graph.node if n.op_type == "DequantizeLinear"}
+    types = {t.name: t.data_type for t in model.graph.graph.initializer}
+    assert len(kernels) == 4 and {types[made[k]] for k in kernels} == {onnx.TensorProto.INT8}
     for alias in ("image", "serving_default_image:0"):
         assert loaded(tmp_path, f'{{"{alias}":[1,16,16,3]}}').inputs == model.inputs
     assert "which does not fit. The model's inputs are serving_default_image int8[-1, 16, 16, 3]." in refused(

@@ -29,14 +29,33 @@ def _pads(
 
 
 def _bias(c: Converter, op: Operation, position: int = 2) -> list[str]:
-    return [c.value(op.inputs[position])] if len(op.inputs) > position and op.inputs[position] >= 0 else []
+    if len(op.inputs) <= position or op.inputs[position] < 0:
+        return []
+    return [_integer(c, op, op.inputs[position], [0]) or c.value(op.inputs[position])]
+
+
+def _integer(c: Converter, op: Operation, index: int, perm: list[int]) -> str | None:
+    """Integer weights of a quantised operator as they are, so that integer kernels can be used; None for others."""
+    tensor, made = c.tensor(index), c.tensor(op.outputs[0])
+    steps = tensor.quantization
+    quantised = made.dtype in ("int8", "uint8") and made.quantization is not None
+    if not quantised or steps is None or tensor.data is None or tensor.dtype not in ("int8", "uint8", "int32"):
+        return None
+    zero, scale, axis = steps.zero.astype(tensor.dtype), steps.scale, {}
+    if len(scale) > 1:
+        axis = {"axis": perm.index(steps.axis)}
+    else:
+        scale, zero = scale.reshape(()), zero[:1].reshape(())
+    inputs = [c.const(tensor.data.transpose(perm)), c.const(scale)]
+    return c.node("DequantizeLinear", [*inputs, *([c.const(zero)] if tensor.dtype != "int32" else [])], **axis)
 
 
 def _weights(c: Converter, op: Operation, perm: list[int]) -> tuple[str, list[int]]:
     """The kernel as ONNX lays it out, and its spatial size; a computed kernel is transposed in the graph."""
     found = c.constant(op.inputs[1])
     shape = c.shape(op.inputs[1])
-    name = (
+    whole = _integer(c, op, op.inputs[1], perm)
+    name = whole or (
         c.const(found.transpose(perm)) if found is not None else c.node("Transpose", [c.value(op.inputs[1])], perm=perm)
     )
     return name, list(shape[1:3])
@@ -94,7 +113,7 @@ def transpose_conv(c: Converter, op: Operation) -> None:
 @rule("FULLY_CONNECTED")
 def dense(c: Converter, op: Operation) -> None:
     found, (_, depth) = c.constant(op.inputs[1]), c.shape(op.inputs[1])[-2:]
-    weight = (
+    weight = _integer(c, op, op.inputs[1], [1, 0]) or (
         c.const(np.ascontiguousarray(found.T))
         if found is not None
         else c.node("Transpose", [c.value(op.inputs[1])], perm=[1, 0])
