@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from neo_cli.runtime import cpu
 
 ALIGN = 64
+ROWS = 64  # fewer of a free batch are not worth another thread
 _WAIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -31,6 +33,7 @@ class Engine:
         self._lock = threading.Lock()
         self._team = _Team(self.library, max(1, threads or 1))
         self._scratch = _aligned(self.library.neo_scratch_bytes(self._team.threads))
+        self._pool: ThreadPoolExecutor | None = None
         self._free = any(t["shape"][:1] == [-1] for t in self.inputs)
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -38,16 +41,33 @@ class Engine:
         rows = len(feeds[0]) if self._free else 1
         found = [np.empty([rows if size == -1 else size for size in t["shape"]], t["dtype"]) for t in self.outputs]
         with self._lock:
-            if rows != 1:
-                self.library.neo_rows(
-                    _pointers(feeds), _pointers(found), self._weights, self._scratch.ctypes.data, rows
-                )
+            if self._free:
+                self._rows(feeds, found, rows)
             else:
                 self._team.run(_pointers(feeds), _pointers(found), self._weights, self._scratch.ctypes.data)
         return {t["name"]: array for t, array in zip(self.outputs, found)}
 
+    def _rows(self, feeds: list[np.ndarray], found: list[np.ndarray], rows: int) -> None:
+        """Rows are independent of each other: each thread takes a part of many, with a scratch of its own."""
+        parts = max(1, min(self._team.threads, rows // ROWS))
+        scratch = [self._scratch, *(_aligned(self._scratch.nbytes) for _ in range(parts - 1))]
+        edges = [rows * part // parts for part in range(parts + 1)]
+
+        def run(part: int) -> None:
+            own = slice(edges[part], edges[part + 1])
+            given, made = _pointers([f[own] for f in feeds]), _pointers([f[own] for f in found])
+            self.library.neo_rows(given, made, self._weights, scratch[part].ctypes.data, own.stop - own.start)
+
+        if parts > 1:
+            self._pool = self._pool or ThreadPoolExecutor(self._team.threads, "neo-rows")
+            list(self._pool.map(run, range(parts)))
+        else:
+            run(0)
+
     def close(self) -> None:
         self._team.close()
+        if self._pool is not None:
+            self._pool.shutdown()
         self._file.close()
 
 
