@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ from types import FrameType
 
 from neo_cli.jobs import launch, life, settings
 from neo_cli.jobs.opened import open_store
-from neo_cli.jobs.stores.base import Store
+from neo_cli.jobs.stores.base import Store, StoreError
 from neo_cli.worker import tree
 from neo_cli.worker.attempt import LEASE, Attempt
 from neo_cli.worker.lent import lent
@@ -64,6 +65,8 @@ def run(
             _fill(store, environ)
     finally:
         settle(SETTLE)
+        with contextlib.suppress(StoreError):  # what a transfer left that came to its end after its job
+            sweep(store, environ)
         store.close()
     return attempts
 

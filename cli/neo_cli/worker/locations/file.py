@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
@@ -16,6 +17,7 @@ from neo_cli.jobs.places import path_of
 from neo_cli.worker.locations.base import Fetched, unnoted
 
 MARK = "user.neo"  # extended attribute prefix under which a published file keeps its metadata
+MACHINES = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no fault of the request
 
 
 @dataclass
@@ -49,9 +51,9 @@ class FileLocation:
                 raise InputError(f"The input archive is {size} bytes; at most {limit} are accepted.")
             shutil.copyfile(path, into)
         except OSError as error:
-            raise (InternalError if error.filename == str(into) else InputError)(
-                f"The file {path} cannot be read: {error.strerror}."
-            ) from error
+            if error.errno in MACHINES or error.filename == str(into):
+                raise InternalError(f"{path} cannot be copied to {into.parent}: {error.strerror}.") from error
+            raise InputError(f"The file {path} cannot be read: {error.strerror}.") from error
         return Fetched(into, size)
 
     def prepare(
@@ -131,7 +133,5 @@ def _umask() -> int:
 
 def _refusal(error: OSError, path: Path) -> InputError | InternalError:
     """A full disk is the machine's fault; a folder that cannot be written is the request's."""
-    import errno
-
     text = f"The output {path} cannot be written: {error.strerror}."
-    return InternalError(text) if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else InputError(text)
+    return InternalError(text) if error.errno in MACHINES else InputError(text)
