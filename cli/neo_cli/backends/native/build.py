@@ -36,9 +36,9 @@ def library(text: str, target: Target, cpu: Cpu, work: Path) -> Path:
     return _built(text, (*flags(target, cpu), "-shared", *extra), work / name)
 
 
-def program(text: str, target: Target, cpu: Cpu, work: Path) -> Path:
-    """A static executable of `text`, which brings its own _start."""
-    return _built(text, (*flags(target, cpu), "-static", "-fno-pic"), work / "runner")
+def program(text: str, target: Target, cpu: Cpu, work: Path, extra: Sequence[str] = ()) -> Path:
+    """A static executable of `text`, which brings its own _start; `extra` flags come last."""
+    return _built(text, (*flags(target, cpu), "-static", "-fno-pic", *extra), work / "runner")
 
 
 def _built(text: str, options: Sequence[str], path: Path) -> Path:

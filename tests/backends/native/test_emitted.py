@@ -1,0 +1,69 @@
+"""The emitted C: no undefined behaviour, every call named after its node, and the documented example builds and runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.graphs import as_model, error, feeds
+from models.builders import BUILDERS
+from neo_cli.backends.native import build, compile, compiler, emulate
+from neo_cli.backends.native.cpus import cpu_of
+from neo_cli.targets.devices import targets
+
+DOCS = Path(__file__).parents[3] / "docs" / "native.md"
+TRAPS = ("-fsanitize=undefined", "-fsanitize-trap=all", "-fno-sanitize=function")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlp", "mobilenetv2", "resnet50", "bert", "yolo"])
+def test_undefined_behaviour_would_trap(tmp_path: Path, name):
+    target = targets()["LINUX_X86_64"]
+    model = as_model(BUILDERS[name](True), tmp_path)
+    program = compiler.lower(model, cpu_of(target), target, {}, compiler.Stages(tmp_path))
+    program.weights.write(tmp_path / "compiled.params")
+    binary = build.program(emulate.source(program), target, cpu_of(target), tmp_path, TRAPS)
+    feed = feeds(model)
+    found = emulate.emulate([], binary, program, tmp_path / "compiled.params", feed)
+    assert error(found, model.oracle(feed)) < 5e-6
+
+
+def test_the_c_names_the_onnx_node_of_each_step(tmp_path: Path):
+    graph = BUILDERS["resnet50"](True)
+    build = compile(as_model(graph, tmp_path), targets()["LINUX_X86_64"], {}, tmp_path)
+    assert list(build.temps) == ["1-import.txt", "2-fusion.txt", "3-layout.txt", "4-memory.txt", "5-compiled.c"]
+    text = build.temps["5-compiled.c"].read_text()
+    named = " ".join(re.findall(r"^/\* (.*?) \(", text, re.MULTILINE))
+    for node in graph.graph.node:
+        if node.op_type in ("Conv", "Relu", "Add", "MaxPool", "Gemm"):
+            assert node.name in named, node.name
+
+
+def test_a_build_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = as_model(BUILDERS["mlp"](True), tmp_path)
+    compile(model, targets()["LINUX_X86_64"], {}, tmp_path)
+    first = (tmp_path / "compiled.so").read_bytes()
+    monkeypatch.setattr(subprocess, "run", None)  # a second call of the compiler would fail
+    compile(model, targets()["LINUX_X86_64"], {}, tmp_path)
+    assert (tmp_path / "compiled.so").read_bytes() == first
+
+
+def test_the_documented_c_program_builds_and_runs(tmp_path: Path):
+    tool = shutil.which("cc")
+    if tool is None:
+        pytest.skip("there is no C compiler with a libc here")
+    (source,) = re.findall(r"```c\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    model = as_model(BUILDERS["mlp"](True), tmp_path)
+    compile(model, targets()["LINUX_X86_64"], {}, tmp_path)
+    (tmp_path / "main.c").write_text(source)
+    header = Path(compiler.__file__).with_name("kernels")
+    command = [tool, "-std=c11", "-Wall", "-Werror", f"-I{header}", "-o", "main", "main.c", "./compiled.so"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    feed = feeds(model)
+    done = subprocess.run(["./main"], cwd=tmp_path, input=feed["x"].tobytes(), capture_output=True, check=True)
+    assert error({"probabilities": np.frombuffer(done.stdout, np.float32).reshape(1, 10)}, model.oracle(feed)) < 5e-6
