@@ -117,7 +117,9 @@ def function(case: Case, name: str, cpu: Cpu, headers: dict[str, None], shared: 
         run = f"if (tid == 0) {{\n{text}\n}}" if rule.serial else text
         body = "\n".join([*lines, run])
         made = shared.setdefault(body, f"op_{len(shared)}")
-        calls.append(f"{{ void *p[] = {{{', '.join(f'v[{s}]' for s in slots) or '0'}}}; {made}(p, tid, nt, g); BARRIER; }} // {node.op}")
+        calls.append(
+            f"{{ void *p[] = {{{', '.join(f'v[{s}]' for s in slots) or '0'}}}; {made}(p, tid, nt, g); BARRIER; }} // {node.op}"
+        )
     for value in [*case.graph.inputs, *case.graph.outputs]:
         case.slot(value)
     return f"void {name}(void **v, int tid, int nt, gate *g) {{\n" + "\n".join(calls) + "\n}\n"
@@ -126,14 +128,22 @@ def function(case: Case, name: str, cpu: Cpu, headers: dict[str, None], shared: 
 def shared_text(shared: dict[str, str]) -> str:
     """Declarations as they are, statements as functions."""
     head = "static __attribute__((noinline)) void"
-    return "\n".join(f"{head} {n}(void **p, int tid, int nt, gate *g) {{\n{body}\n}}" if n else body for body, n in shared.items())
+    return "\n".join(
+        f"{head} {n}(void **p, int tid, int nt, gate *g) {{\n{body}\n}}" if n else body for body, n in shared.items()
+    )
 
 
 class Library:
     """Models compiled together; `run(index, inputs)` gives a model's outputs."""
 
     def __init__(
-        self, protos: Sequence[onnx.ModelProto], work: Path, *, threads: int = 2, optimise: str = "-O1", cpu: str = "x86_64_v3"
+        self,
+        protos: Sequence[onnx.ModelProto],
+        work: Path,
+        *,
+        threads: int = 2,
+        optimise: str = "-O1",
+        cpu: str = "x86_64_v3",
     ) -> None:
         self.threads = threads
         self.cases: list[Case | None] = []
@@ -154,8 +164,26 @@ class Library:
         name = f"rules{next(_numbers)}"  # a loader returns the old library for a path it knows
         (work / f"{name}.c").write_text(source)
         flags = ["-target", "x86_64-linux-gnu", f"-mcpu={cpu}", optimise, "-g0", "-fno-sanitize=all", "-ffreestanding"]
-        flags += ["-fno-math-errno", "-ffp-contract=fast", "-fno-trapping-math", "-nostdlib", "-fPIC", "-shared", "-Wno-unused", f"-I{KERNELS}"]
-        command = [sys.executable, "-m", "ziglang", "cc", *flags, str(work / f"{name}.c"), "-o", str(work / f"{name}.so")]
+        flags += [
+            "-fno-math-errno",
+            "-ffp-contract=fast",
+            "-fno-trapping-math",
+            "-nostdlib",
+            "-fPIC",
+            "-shared",
+            "-Wno-unused",
+            f"-I{KERNELS}",
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "ziglang",
+            "cc",
+            *flags,
+            str(work / f"{name}.c"),
+            "-o",
+            str(work / f"{name}.so"),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[:3000]
         self.lib = ctypes.CDLL(str(work / f"{name}.so"))

@@ -170,7 +170,11 @@ def _kernel(ctx: Context, node: Node, vectors: str, width: int) -> str:
     load = f"(float){types.load(x.dtype, 'x0', f'i * {width} + c')}"
     g, b, d = (types.literal(v, "float32") for v in (gamma, coef, degree))
     kind = text(node, "kernel_type", "LINEAR")
-    term = f"const float d = {load} - {vectors}[s * {width} + c]; a += d * d;" if kind == "RBF" else f"a += {load} * {vectors}[s * {width} + c];"
+    term = (
+        f"const float d = {load} - {vectors}[s * {width} + c]; a += d * d;"
+        if kind == "RBF"
+        else f"a += {load} * {vectors}[s * {width} + c];"
+    )
     end = {
         "RBF": f"pm_expf(-{g} * a)", "LINEAR": "a", "POLY": f"pm_powf({g} * a + {b}, {d})", "SIGMOID": f"pm_tanhf({g} * a + {b})",
     }[kind]  # fmt: skip

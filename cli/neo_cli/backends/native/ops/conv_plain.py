@@ -7,7 +7,7 @@ import math
 from neo_cli.backends.native.ir import Node, Value
 from neo_cli.backends.native.operators import Context, operator
 from neo_cli.backends.native.ops import types
-from neo_cli.backends.native.ops.matmul_plain import accumulator, point
+from neo_cli.backends.native.ops.matmul_plain import point
 from neo_cli.backends.native.ops.reading import given, integer, integers, needed, text
 from neo_cli.backends.native.ops.window import HELP, Window, row_head, taps, window
 

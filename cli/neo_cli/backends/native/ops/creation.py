@@ -28,7 +28,9 @@ def range_(node: Node, ctx: Context) -> str:
     kind = types.compute(y.dtype)
     start, step = types.load(y.dtype, "x0", "0"), types.load(y.dtype, "x2", "0")
     put = types.store(y.dtype, "y0", "i", "start + step * i")
-    return f"{{ SPLIT({y.size}); const {kind} start = {start}, step = {step}; for (idx i = begin; i < end; i++) {put} }}"
+    return (
+        f"{{ SPLIT({y.size}); const {kind} start = {start}, step = {step}; for (idx i = begin; i < end; i++) {put} }}"
+    )
 
 
 @operator("EyeLike")
@@ -64,7 +66,11 @@ def affine_grid(node: Node, ctx: Context) -> str:
     for d, n in enumerate(size):
         rest //= n
         at = f"(i / {rest} % {n})"
-        value = f"({kind})-1 + {at} * ({kind}){2 / (n - 1) if n > 1 else 0}" if aligned else f"(2 * {at} + 1) / ({kind}){n} - 1"
+        value = (
+            f"({kind})-1 + {at} * ({kind}){2 / (n - 1) if n > 1 else 0}"
+            if aligned
+            else f"(2 * {at} + 1) / ({kind}){n} - 1"
+        )
         lines.append(f"const {kind} g{len(size) - 1 - d} = {value};")  # x is the last axis
     points = math.prod(size)
     rows = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
+from typing import Any
 
 import numpy as np
 import onnx
@@ -154,7 +155,7 @@ def _collected(
             raise _refuse(node, "it stacks the results of no turn at all")
         yield _constant(f"{target}.axis", np.array([axis], np.int64))
         rows, named = [], [f"{target}.axis"] if opset >= 13 else []
-        old = {} if named else {"axes": [axis]}
+        old: dict[str, Any] = {} if named else {"axes": [axis]}
         for turn, name in enumerate(parts):
             rows.append(f"{target}.{turn}")
             yield helper.make_node("Unsqueeze", [name, *named], [rows[-1]], name=rows[-1], **old)
@@ -184,7 +185,7 @@ def _scan(node: onnx.NodeProto, find: Find, opset: int) -> Iterator[onnx.NodePro
     scope = _scope(node)
     for turn in range(steps):
         inside = f"{scope}{turn}."
-        rows = []
+        rows: list[str] = []
         for source, axis, back in zip(sources, axes, turned):
             place = f"{inside}{len(rows)}.at"
             yield _constant(place, np.array(steps - 1 - turn if back else turn, np.int64))
@@ -211,18 +212,22 @@ def _function(node: onnx.NodeProto, find: Find, opsets: Mapping[str, int]) -> It
     return None if body is None else _instance(node, schema, body)
 
 
-def _body(schema: onnx.defs.OpSchema, node: onnx.NodeProto, find: Find, opset: int) -> onnx.FunctionProto | None:
+def _body(schema: Any, node: onnx.NodeProto, find: Find, opset: int) -> onnx.FunctionProto | None:
     if schema.has_context_dependent_function:
         kinds = []
         for name in node.input:
             value = find(name) if name else None
             kind = onnx.TypeProto()
             if value is not None:
-                kind = helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype)), value.shape)
+                kind = helper.make_tensor_type_proto(
+                    helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype)), value.shape
+                )
             kinds.append(kind.SerializeToString())
         versions = [v for v in schema.context_dependent_function_opset_versions if v <= opset]
         if versions:
-            raw = schema.get_context_dependent_function_with_opset_version(max(versions), node.SerializeToString(), kinds)
+            raw = schema.get_context_dependent_function_with_opset_version(
+                max(versions), node.SerializeToString(), kinds
+            )
             return onnx.FunctionProto.FromString(raw) if raw else None
     versions = [v for v in schema.function_opset_versions if v <= opset]
     if schema.has_function and versions:
@@ -231,9 +236,7 @@ def _body(schema: onnx.defs.OpSchema, node: onnx.NodeProto, find: Find, opset: i
     return None
 
 
-def _instance(
-    node: onnx.NodeProto, schema: onnx.defs.OpSchema, body: onnx.FunctionProto
-) -> Iterator[onnx.NodeProto]:
+def _instance(node: onnx.NodeProto, schema: Any, body: onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
     scope = _scope(node)
     names = {formal: actual for formal, actual in zip(body.input, node.input)}
     names |= {formal: "" for formal in body.input[len(node.input) :]}
@@ -247,9 +250,7 @@ def _instance(
             yield _identity(names[formal], target)
 
 
-def _bind_attributes(
-    made: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto], schema: onnx.defs.OpSchema
-) -> None:
+def _bind_attributes(made: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto], schema: Any) -> None:
     """Attributes that refer to the function's own take the node's value, or the default, or vanish."""
     kept = []
     for attribute in made.attribute:

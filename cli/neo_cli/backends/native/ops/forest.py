@@ -48,7 +48,13 @@ def classic(attrs: Mapping[str, Any], kind: str) -> Ensemble:
     pointed: set[Key] = set()
     keys = list(zip(map(int, trees), map(int, nodes)))
     rows = zip(
-        keys, attrs["nodes_featureids"], attrs["nodes_modes"], values, attrs["nodes_truenodeids"], attrs["nodes_falsenodeids"], missing
+        keys,
+        attrs["nodes_featureids"],
+        attrs["nodes_modes"],
+        values,
+        attrs["nodes_truenodeids"],
+        attrs["nodes_falsenodeids"],
+        missing,
     )
     for key, feature, mode, value, true, false, tracks in rows:
         if mode == "LEAF":
@@ -58,7 +64,9 @@ def classic(attrs: Mapping[str, Any], kind: str) -> Ensemble:
             made.splits[key] = split
             pointed.update((split.true, split.false))
     weights = numbers(f"{kind}_weights").tolist()
-    for tree, node, target, weight in zip(attrs[f"{kind}_treeids"], attrs[f"{kind}_nodeids"], attrs[f"{kind}_ids"], weights):
+    for tree, node, target, weight in zip(
+        attrs[f"{kind}_treeids"], attrs[f"{kind}_nodeids"], attrs[f"{kind}_ids"], weights
+    ):
         made.leaves.setdefault((int(tree), int(node)), []).append((int(target), weight))
     seen: set[int] = set()
     for key in keys:  # the first node of a tree that nobody points to is its root
@@ -92,7 +100,8 @@ def modern(attrs: Mapping[str, Any]) -> Ensemble:
 
 def _sets(values: list[float]) -> list[tuple[float, ...]]:
     """Sets of members, a NaN behind each."""
-    found, current = [], []
+    found: list[tuple[float, ...]] = []
+    current: list[float] = []
     for value in values:
         if value != value:
             found.append(tuple(sorted(current)))

@@ -137,7 +137,7 @@ for (idx j = 0; j < {inner}; j++) y0[(o * {size} + to) * {inner} + j] = x1[(o * 
 
 @operator("OneHot")
 def one_hot(node: Node, ctx: Context) -> str:
-    at, y = needed(node, 0), node.outputs[0]
+    _at, y = needed(node, 0), node.outputs[0]
     outer, size, inner = rows(y.shape, axis_of(integer(node, "axis", -1), len(y.shape)))
     return f"""{{ SPLIT({outer * inner});
 for (idx i = begin; i < end; i++) {{

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ def affine(table: Sequence[int]) -> tuple[int, int] | None:
     if len(table) < 2:
         return (table[0] if table else 0), 0
     step = table[1] - table[0]
-    return (table[0], step) if all(b - a == step for a, b in zip(table, table[1:])) else None
+    return (table[0], step) if all(b - a == step for a, b in itertools.pairwise(table)) else None
 
 
 def mapped(ctx: Context, source: Sequence[int], target: Sequence[int], tables: Sequence[Sequence[int]]) -> str:

@@ -41,7 +41,14 @@ def batched(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, str, str]:
 
 
 def product(
-    ctx: Context, count: int, sizes: tuple[int, int, int], left: str, right: str, accumulator: str, finish: str, start: str = "0"
+    ctx: Context,
+    count: int,
+    sizes: tuple[int, int, int],
+    left: str,
+    right: str,
+    accumulator: str,
+    finish: str,
+    start: str = "0",
 ) -> str:
     """Rows of the result are accumulated in a private row; `left` is an element (r, k), `right` one of (k, j)."""
     rows, depth, columns = sizes
@@ -102,7 +109,9 @@ def gemm(node: Node, ctx: Context) -> str:
     value = f"({types.compute(y.dtype)})({value})"
     if not types.is_float(y.dtype):
         kind, value = (accumulator(y.dtype), value) if alpha == beta == 1 else (kind, value)
-    return product(ctx, 1, (rows, depth, columns), left, right, kind, types.store(y.dtype, "y0", f"r * {columns} + c", value))
+    return product(
+        ctx, 1, (rows, depth, columns), left, right, kind, types.store(y.dtype, "y0", f"r * {columns} + c", value)
+    )
 
 
 def point(node: Node, position: int, count: int, place: str) -> str:
@@ -116,14 +125,16 @@ def point(node: Node, position: int, count: int, place: str) -> str:
 @operator("MatMulInteger")
 def matmul_integer(node: Node, ctx: Context) -> str:
     ctx.include("plain_types.h")
-    x, w, y = needed(node, 0), needed(node, 1), node.outputs[0]
+    x, w, _y = needed(node, 0), needed(node, 1), node.outputs[0]
     a, b = _matrices(x, w)
     count, from_a, from_b = batched(a, b)
     rows, depth, columns = a[-2], a[-1], b[-1]
     zero_a, zero_b = _zeros(node, ctx, 2, 3, count, rows, columns)
     left = f"x0[{from_a} + r * {depth} + k] - {zero_a}"
     right = f"(x1[{from_b} + k * {columns} + first + j] - {zero_b})"
-    return product(ctx, count, (rows, depth, columns), left, right, "pm_i32", f"y0[(m * {rows} + r) * {columns} + c] = a;")
+    return product(
+        ctx, count, (rows, depth, columns), left, right, "pm_i32", f"y0[(m * {rows} + r) * {columns} + c] = a;"
+    )
 
 
 def _zeros(node: Node, ctx: Context, at_a: int, at_b: int, count: int, rows: int, columns: int) -> tuple[str, str]:

@@ -8,7 +8,17 @@ from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
 from neo_cli.backends.native.ops import types
 from neo_cli.backends.native.ops.loops import Strides, broadcast, nest, strides
-from neo_cli.backends.native.ops.reading import axis_of, constant, given, integer, integers, listed, needed, number, text
+from neo_cli.backends.native.ops.reading import (
+    axis_of,
+    constant,
+    given,
+    integer,
+    integers,
+    listed,
+    needed,
+    number,
+    text,
+)
 
 
 def move(

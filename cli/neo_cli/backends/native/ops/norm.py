@@ -50,7 +50,9 @@ def _training_norm(node: Node, ctx: Context) -> str:
         if len(node.outputs) > k and node.outputs[k].size:
             value = f"{types.load(needed(node, k + 2).dtype, old, 'c')} * {m!r} + {new} * {1 - m!r}"
             moved.append(types.store(node.outputs[k].dtype, f"y{k}", "c", f"({kind})({value})"))
-    final = types.store(x.dtype, "y0", "p", f"({load} - mean) * factor + {types.load(needed(node, 2).dtype, 'x2', 'c')}")
+    final = types.store(
+        x.dtype, "y0", "p", f"({load} - mean) * factor + {types.load(needed(node, 2).dtype, 'x2', 'c')}"
+    )
     return f"""{{ SPLIT({channels});
 for (idx c = begin; c < end; c++) {{ {FAST}
 {kind} mean = 0, var = 0;
@@ -117,9 +119,18 @@ def skip_layer_norm(node: Node, ctx: Context) -> str:
     if given(node, bias_at) is not None:
         value += f" + {types.load(x.dtype, f'x{bias_at}', 'j')}"
     row = ctx.scratch(width, "float64" if kind == "double" else "float32", private=True)
-    kept = types.store(x.dtype, "y3", f"i * {width} + j", f"{row}[j]") if len(node.outputs) > 3 and node.outputs[3].size else ""
+    kept = (
+        types.store(x.dtype, "y3", f"i * {width} + j", f"{row}[j]")
+        if len(node.outputs) > 3 and node.outputs[3].size
+        else ""
+    )
     beta = f" + {types.load(x.dtype, f'x{beta_at}', 'j')}" if beta_at and given(node, beta_at) is not None else ""
-    final = types.store(x.dtype, "y0", f"i * {width} + j", f"({row}[j] - mean) * rate * {types.load(x.dtype, f'x{scale_at}', 'j')}{beta}")
+    final = types.store(
+        x.dtype,
+        "y0",
+        f"i * {width} + j",
+        f"({row}[j] - mean) * rate * {types.load(x.dtype, f'x{scale_at}', 'j')}{beta}",
+    )
     mean = "" if simple else f"for (idx j = 0; j < {width}; j++) mean += {row}[j];\nmean /= {width};"
     return f"""{{ SPLIT({x.size // max(1, width)});
 for (idx i = begin; i < end; i++) {{ {FAST}
@@ -189,7 +200,13 @@ def mean_variance(node: Node, ctx: Context) -> str:
 
     def inner(at: str, text: str) -> str:
         load = types.load(x.dtype, "x0", "p")
-        return nest(gone, [steps], lambda q: f"const idx p = {at} + {q[0]}; const {kind} v = {load}; {text}", share=False, name="r")
+        return nest(
+            gone,
+            [steps],
+            lambda q: f"const idx p = {at} + {q[0]}; const {kind} v = {load}; {text}",
+            share=False,
+            name="r",
+        )
 
     def body(at: list[str]) -> str:
         final = types.store(x.dtype, "y0", "p", "(v - mean) * rate")

@@ -94,7 +94,10 @@ def counts(node: Node, ctx: Context) -> str:
     parts = []
     for d, (size, out) in enumerate(zip(x.shape[2:], y.shape[2:])):
         low, high = (-win.before[d], size + win.after[d]) if padded else (0, size)
-        places = [[o * win.strides[d] - win.before[d] + k * win.dilations[d] for k in range(win.kernel[d])] for o in range(out)]
+        places = [
+            [o * win.strides[d] - win.before[d] + k * win.dilations[d] for k in range(win.kernel[d])]
+            for o in range(out)
+        ]
         table = [sum(low <= p < high for p in row) for row in places]
         if len(set(table)) == 1:
             parts.append(str(table[0]))
@@ -147,7 +150,9 @@ def max_unpool(node: Node, ctx: Context) -> str:
     steps = integers(node, "strides") or [1] * len(kernel)
     pads = integers(node, "pads") or [0] * (2 * len(kernel))
     rank = len(kernel)
-    before = [(n - 1) * s - (pads[d] + pads[d + rank]) + k for d, (n, s, k) in enumerate(zip(x.shape[2:], steps, kernel))]
+    before = [
+        (n - 1) * s - (pads[d] + pads[d + rank]) + k for d, (n, s, k) in enumerate(zip(x.shape[2:], steps, kernel))
+    ]
     source, own, out = (*x.shape[:2], *before), strides((*x.shape[:2], *before)), strides(y.shape)
     terms = [f"at / {a} % {n} * {b}" for n, a, b in zip(source, own, out)]
     return f"""{{ SPLIT({y.size}); for (idx i = begin; i < end; i++) y0[i] = 0; }}

@@ -12,7 +12,7 @@ from neo_cli.backends.native.ops.expressions import extreme, wrapped
 from neo_cli.backends.native.ops.loops import collapse, index, nest, rows, strides
 from neo_cli.backends.native.ops.reading import axis_of, constant, integer, listed, needed
 
-FAST = "_Pragma(\"clang fp reassociate(on)\")"  # partial sums, so that the loop vectorises
+FAST = '_Pragma("clang fp reassociate(on)")'  # partial sums, so that the loop vectorises
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,13 @@ def reduce_loop(node: Node, axes: list[int], rule: Fold) -> str:
 
     def body(at: list[str]) -> str:
         load = types.load(x.dtype, "x0", "p")
-        inner = nest(gone, [steps], lambda p: f"const idx p = {at[0]} + {p[0]}; const {kind} v = {load}; a = {rule.step};", share=False, name="r")
+        inner = nest(
+            gone,
+            [steps],
+            lambda p: f"const idx p = {at[0]} + {p[0]}; const {kind} v = {load}; a = {rule.step};",
+            share=False,
+            name="r",
+        )
         final = types.store(y.dtype, "y0", at[1], rule.end)
         return f"{FAST} {kind} a = {rule.start};\n{inner}\n{final}"
 
@@ -127,9 +133,9 @@ def _by_rows(
         rest = f"({rest} / {size})"
     return f"""{{ SPLIT({count});
 for (idx item = begin; item < end; item++) {{
-{' '.join(back)}
+{" ".join(back)}
 const idx first = {names[-1]} * {block}, span = {width} - first < {block} ? {width} - first : {block};
-const idx source = {index(outer_x, names[:-1], 'first')}, target = {index(outer_y, names[:-1], 'first')};
+const idx source = {index(outer_x, names[:-1], "first")}, target = {index(outer_y, names[:-1], "first")};
 {kind} part[{block}];
 for (idx j = 0; j < span; j++) part[j] = {rule.start};
 {inner}
@@ -146,11 +152,16 @@ def _log_sum_exp(node: Node, axes: list[int]) -> str:
     def body(at: list[str]) -> str:
         value = f"const {kind} v = ({kind}){types.load(x.dtype, 'x0', f'{at[0]} + p')};"
         most = nest(gone, [steps], lambda p: f"const idx p = {p[0]}; {value} m = v > m ? v : m;", share=False, name="r")
-        total = nest(gone, [steps], lambda p: f"const idx p = {p[0]}; {value} a += pm_exp{s}(v - m);", share=False, name="r")
-        end = types.store(y.dtype, "y0", at[1], types.convert(f"m + pm_log{s}(a)", x.dtype if types.is_float(x.dtype) else "float32", y.dtype))
-        return (
-            f"{kind} m = -({kind})PM_INF;\n{most}\nm = pm_abs{s}(m) < ({kind})PM_INF ? m : 0;\n{kind} a = 0;\n{total}\n{end}"
+        total = nest(
+            gone, [steps], lambda p: f"const idx p = {p[0]}; {value} a += pm_exp{s}(v - m);", share=False, name="r"
         )
+        end = types.store(
+            y.dtype,
+            "y0",
+            at[1],
+            types.convert(f"m + pm_log{s}(a)", x.dtype if types.is_float(x.dtype) else "float32", y.dtype),
+        )
+        return f"{kind} m = -({kind})PM_INF;\n{most}\nm = pm_abs{s}(m) < ({kind})PM_INF ? m : 0;\n{kind} a = 0;\n{total}\n{end}"
 
     return nest(kept, [walk, strides(kept)], body) if math.prod(kept) else ""
 

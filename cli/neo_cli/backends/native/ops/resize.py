@@ -34,7 +34,9 @@ def _scales(node: Node, ctx: Context, axes: list[int]) -> list[float]:
     return found
 
 
-def _source(node: Node, mode: str, out: int, size: int, length: int, scale: float, region: tuple[float, float]) -> float:
+def _source(
+    node: Node, mode: str, out: int, size: int, length: int, scale: float, region: tuple[float, float]
+) -> float:
     """The coordinate in the input of position `out` of `size`."""
     if mode == "half_pixel":
         return (out + 0.5) / scale - 0.5
@@ -106,7 +108,9 @@ def _wide_cubic(a: float, v: float) -> float:
     return ((a * v - 5 * a) * v + 8 * a) * v - 4 * a if v < 2 else 0.0
 
 
-def _weights(node: Node, kind: str, points: Sequence[float], scale: float, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _weights(
+    node: Node, kind: str, points: Sequence[float], scale: float, length: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(positions, weights), a row for each result, positions inside."""
     table = [_taps(node, kind, at, scale, length) for at in points]
     outside = bool(integer(node, "exclude_outside", 0))
@@ -144,7 +148,9 @@ def resize(node: Node, ctx: Context) -> str:
             for d, n in enumerate(x.shape)
         ]
         return mapped(ctx, x.shape, y.shape, tables)
-    return _interpolated(node, ctx, kind.removeprefix("bi").removeprefix("tri"), points, dict(zip(axes, scales)), bool(region[-1]))
+    return _interpolated(
+        node, ctx, kind.removeprefix("bi").removeprefix("tri"), points, dict(zip(axes, scales)), bool(region[-1])
+    )
 
 
 def _regions(node: Node, ctx: Context, axes: list[int], mode: str) -> dict[int, tuple[float, float]]:
@@ -170,11 +176,14 @@ def _interpolated(
     shape, source, dtype = list(x.shape), "x0", x.dtype
     if not changing:
         return f"{{ SPLIT({y.size}); for (idx i = begin; i < end; i++) y0[i] = x0[i]; }}"
-    parts = []
+    parts: list[str] = []
     for axis in sorted(changing, key=lambda a: y.shape[a] / x.shape[a]):
         last = len(parts) == len(changing) - 1
         if kind == "nearest":
-            at = [min(max(_nearest(text(node, "nearest_mode", "round_prefer_floor"), p), 0), x.shape[axis] - 1) for p in points[axis]]
+            at = [
+                min(max(_nearest(text(node, "nearest_mode", "round_prefer_floor"), p), 0), x.shape[axis] - 1)
+                for p in points[axis]
+            ]
             places, weights = np.array(at, np.int32)[:, None], np.ones((len(at), 1))
         else:
             places, weights = _weights(node, kind, points[axis], scales[axis], x.shape[axis])
@@ -202,8 +211,16 @@ def _pass(
         low, high = types.limits(target[1])
         value = f"(a < {low} ? {low} : (a > {high} ? {high} : ({types.compute(target[1])})a))"
     put = types.store(target[1], target[0], f"i * {inner} + j", value)
-    terms = " + ".join(f"{factor}[k * {width} + {q}] * {load.replace('+ q]', f'+ {q}]')}" for q in range(width)) if width <= 4 else ""
-    loop = f"{real} a = {terms};" if terms else f"{real} a = 0; for (int q = 0; q < {width}; q++) a += {factor}[k * {width} + q] * {load};"
+    terms = (
+        " + ".join(f"{factor}[k * {width} + {q}] * {load.replace('+ q]', f'+ {q}]')}" for q in range(width))
+        if width <= 4
+        else ""
+    )
+    loop = (
+        f"{real} a = {terms};"
+        if terms
+        else f"{real} a = 0; for (int q = 0; q < {width}; q++) a += {factor}[k * {width} + q] * {load};"
+    )
     return f"""{{ SPLIT({outer * size});
 for (idx i = begin; i < end; i++) {{
 const idx o = i / {size}, k = i % {size};

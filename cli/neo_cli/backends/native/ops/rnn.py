@@ -89,26 +89,18 @@ class Cell:
         return value if value is not None and value.size else None
 
 
-def _recurrent(node: Node, ctx: Context, gates: int, defaults: list[str], step: Callable[..., str], split_bias: bool) -> str:
-    """The frame all three share; `step(cell, functions)` makes the new h (and c) from g, the products with the input."""
-    ctx.include("plain_types.h")
-    cell = Cell(node, gates)
-    kind, h, rows = cell.kind, cell.hidden, cell.rows
-    real = "float64" if kind == "double" else "float32"
-    inputs = ctx.scratch(cell.directions * cell.steps * cell.batch * rows, real)
-    names = [ctx.scratch(size, real, private=True) for size in (rows, h, h, h)]
-    own = f"{kind} *restrict g = {names[0]}, *restrict h = {names[1]}, *restrict c = {names[2]}, *restrict n = {names[3]}; (void)c; (void)n;"
-    bias = ""
-    if given(node, 3) is not None:
-        bias = f"{cell.load(3, f'd * {2 * rows} + r')}"
-        second = f"{cell.load(3, f'd * {2 * rows} + {rows} + r')}"
-        bias += f" + (r < {2 * h} ? {second} : 0)" if split_bias else f" + {second}"
-    functions = activations(node, defaults, cell.directions)
-    direction = text(node, "direction", "forward")
-    lens = "(idx)x4[b]" if given(node, 4) is not None else str(cell.steps)
-    backward = {"forward": "0", "reverse": "1"}.get(direction, "d")
-    first = f"for (idx j = 0; j < {h}; j++) h[j] = {cell.load(5, f'{cell.state()} * {h} + j') if given(node, 5) is not None else '0'};"
-    first += f"for (idx j = 0; j < {h}; j++) c[j] = {cell.load(6, f'{cell.state()} * {h} + j') if given(node, 6) is not None else '0'};"
+def _bias(cell: Cell, split: bool) -> str:
+    """The sum of both biases of row r; when `split`, the last gate's second one is left to the step."""
+    node, rows, h = cell.node, cell.rows, cell.hidden
+    if given(node, 3) is None:
+        return "0"
+    first, second = cell.load(3, f"d * {2 * rows} + r"), cell.load(3, f"d * {2 * rows} + {rows} + r")
+    return f"{first} + (r < {2 * h} ? {second} : 0)" if split else f"{first} + {second}"
+
+
+def _outputs(cell: Cell) -> tuple[str, str, str]:
+    """Statements that store h of a step, zero the steps behind the length, and store the last state."""
+    h = cell.hidden
     store_y = zero_y = last = ""
     y, every = cell.made(0), f"for (idx j = 0; j < {h}; j++)"
     if y is not None:
@@ -119,6 +111,28 @@ def _recurrent(node: Node, ctx: Context, gates: int, defaults: list[str], step: 
         value = cell.made(position)
         if value is not None:
             last += f"for (idx j = 0; j < {h}; j++) {types.store(value.dtype, f'y{position}', f'{cell.state()} * {h} + j', f'{name}[j]')}\n"
+    return store_y, zero_y, last
+
+
+def _recurrent(
+    node: Node, ctx: Context, gates: int, defaults: list[str], step: Callable[..., str], split_bias: bool
+) -> str:
+    """The frame all three share; `step(cell, functions)` makes the new h (and c) from g, the products with the input."""
+    ctx.include("plain_types.h")
+    cell = Cell(node, gates)
+    kind, h, rows = cell.kind, cell.hidden, cell.rows
+    real = "float64" if kind == "double" else "float32"
+    inputs = ctx.scratch(cell.directions * cell.steps * cell.batch * rows, real)
+    names = [ctx.scratch(size, real, private=True) for size in (rows, h, h, h)]
+    own = f"{kind} *restrict g = {names[0]}, *restrict h = {names[1]}, *restrict c = {names[2]}, *restrict n = {names[3]}; (void)c; (void)n;"
+    bias = _bias(cell, split_bias)
+    functions = activations(node, defaults, cell.directions)
+    direction = text(node, "direction", "forward")
+    lens = "(idx)x4[b]" if given(node, 4) is not None else str(cell.steps)
+    backward = {"forward": "0", "reverse": "1"}.get(direction, "d")
+    first = f"for (idx j = 0; j < {h}; j++) h[j] = {cell.load(5, f'{cell.state()} * {h} + j') if given(node, 5) is not None else '0'};"
+    first += f"for (idx j = 0; j < {h}; j++) c[j] = {cell.load(6, f'{cell.state()} * {h} + j') if given(node, 6) is not None else '0'};"
+    store_y, zero_y, last = _outputs(cell)
     bodies = [step(cell, f) for f in functions]
     if all(body == bodies[0] for body in bodies):
         body = bodies[0]
@@ -130,7 +144,7 @@ def _recurrent(node: Node, ctx: Context, gates: int, defaults: list[str], step: 
 for (idx i = begin; i < end; i++) {{
 const idx d = i / {cell.steps * cell.batch}, t = i / {cell.batch} % {cell.steps}, b = i % {cell.batch};
 for (idx r = 0; r < {rows}; r++) {{ {FAST}
-{kind} a = {bias or "0"};
+{kind} a = {bias};
 for (idx k = 0; k < {cell.width}; k++) {product}
 {inputs}[i * {rows} + r] = a;
 }} }} }}

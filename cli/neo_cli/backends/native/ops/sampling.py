@@ -41,7 +41,9 @@ def grid_sample(node: Node, ctx: Context) -> str:
     loops, weight, place, valid = [], [], [], []
     for d, n in enumerate(size):
         inner //= n
-        raw = types.load(grid.dtype, "x1", f"(i / {points * x.shape[1]} * {points} + i % {points}) * {rank} + {rank - 1 - d}")
+        raw = types.load(
+            grid.dtype, "x1", f"(i / {points * x.shape[1]} * {points} + i % {points}) * {rank} + {rank - 1 - d}"
+        )
         scaled = f"(({raw}) + 1.0) / 2.0 * {n - 1}" if aligned else f"((({raw}) + 1.0) * {n} - 1.0) / 2.0"
         low, high = ("0.0", f"{n - 1}.0") if aligned else ("-0.5", f"{n - 0.5}")
         lines.append(f"double c{d} = {scaled};")
@@ -64,7 +66,9 @@ def grid_sample(node: Node, ctx: Context) -> str:
         if padding == "border":
             loops.append(f"p{d} = p{d} < 0 ? 0 : (p{d} > {n - 1} ? {n - 1} : p{d});")
         elif padding == "reflection":
-            loops.append(f"p{d} = pm_reflect(p{d}, {low}, {high}); p{d} = p{d} < 0 ? 0 : (p{d} > {n - 1} ? {n - 1} : p{d});")
+            loops.append(
+                f"p{d} = pm_reflect(p{d}, {low}, {high}); p{d} = p{d} < 0 ? 0 : (p{d} > {n - 1} ? {n - 1} : p{d});"
+            )
         valid.append(f"p{d} >= 0 && p{d} <= {n - 1}")
         place.append(f"(idx)p{d} * {inner}")
         if mode != "nearest":
@@ -91,7 +95,10 @@ def roi_align(node: Node, ctx: Context) -> str:
     out_h, out_w = y.shape[2:]
     kind = types.compute(x.dtype)
     scale, ratio = types.literal(number(node, "spatial_scale", 1), x.dtype), integer(node, "sampling_ratio", 0)
-    half = text(node, "coordinate_transformation_mode", "half_pixel" if node.version >= 16 else "output_half_pixel") == "half_pixel"
+    half = (
+        text(node, "coordinate_transformation_mode", "half_pixel" if node.version >= 16 else "output_half_pixel")
+        == "half_pixel"
+    )
     shift = "0.5f" if half else "0"
     least = "" if half else "rh = rh < 1 ? 1 : rh; rw = rw < 1 ? 1 : rw;"
     top = text(node, "mode", "avg") == "max"
@@ -100,7 +107,12 @@ def roi_align(node: Node, ctx: Context) -> str:
     s = types.suffix(x.dtype)
     corners = ", ".join(
         f"{w} * {read.format(f'{yy} * {wide} + {xx}')}"
-        for w, yy, xx in (("(1 - fy) * (1 - fx)", "ya", "xa"), ("(1 - fy) * fx", "ya", "xb"), ("fy * (1 - fx)", "yb", "xa"), ("fy * fx", "yb", "xb"))
+        for w, yy, xx in (
+            ("(1 - fy) * (1 - fx)", "ya", "xa"),
+            ("(1 - fy) * fx", "ya", "xb"),
+            ("fy * (1 - fx)", "yb", "xa"),
+            ("fy * fx", "yb", "xb"),
+        )
     )
     gather = f"const {kind} v[4] = {{ {corners} }};"
     step = "for (int q = 0; q < 4; q++) a = v[q] > a ? v[q] : a;" if top else "a += v[0] + v[1] + v[2] + v[3];"
@@ -136,7 +148,10 @@ def max_roi_pool(node: Node, ctx: Context) -> str:
     _, channels, high, wide = x.shape
     out_h, out_w = y.shape[2:]
     scale = types.literal(number(node, "spatial_scale", 1), "float32")
-    edges = [f"(idx)pm_roundf((float){types.load(needed(node, 1).dtype, 'x1', f'r * 5 + {k}')} * {scale})" for k in (1, 2, 3, 4)]
+    edges = [
+        f"(idx)pm_roundf((float){types.load(needed(node, 1).dtype, 'x1', f'r * 5 + {k}')} * {scale})"
+        for k in (1, 2, 3, 4)
+    ]
     kind = types.compute(x.dtype)
     return f"""{{ SPLIT({y.size});
 for (idx i = begin; i < end; i++) {{

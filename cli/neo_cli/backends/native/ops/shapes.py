@@ -16,7 +16,9 @@ SAME = {
 }  # fmt: skip
 
 
-def infer(domain: str, op: str, attrs: dict[str, Any], inputs: Sequence[Value | None], outputs: int) -> list[Shape] | None:
+def infer(
+    domain: str, op: str, attrs: dict[str, Any], inputs: Sequence[Value | None], outputs: int
+) -> list[Shape] | None:
     """(dtype, shape) of each output; None for operators that are not known here."""
     x = inputs[0] if inputs else None
     if x is None:
@@ -47,14 +49,20 @@ def _classic(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | 
         return [(x.dtype, x.shape)]
     if op == "LabelEncoder":
         tensor = attrs.get("values_tensor")
-        dtype = np.asarray(tensor).dtype.name if tensor is not None else ("int64" if len(attrs.get("values_int64s", ())) else "float32")
+        dtype = (
+            np.asarray(tensor).dtype.name
+            if tensor is not None
+            else ("int64" if len(attrs.get("values_int64s", ())) else "float32")
+        )
         return [(dtype, x.shape)]
     if op == "ArrayFeatureExtractor" and inputs[1] is not None:
         return [(x.dtype, (*(x.shape[:-1] or (1,)), inputs[1].size))]
     return None
 
 
-def _contributed(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | None], outputs: int) -> list[Shape] | None:
+def _contributed(
+    op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | None], outputs: int
+) -> list[Shape] | None:
     if op in SAME:
         return [(x.dtype, x.shape)]
     if op in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from neo_cli.backends.native.ir import Node
@@ -15,13 +17,17 @@ def tf_idf(node: Node, ctx: Context) -> str:
     pool = integers(node, "pool_int64s")
     if not pool:
         raise ctx.refuse(node, "its pool is text")
-    low, high, skips = integer(node, "min_gram_length", 1), integer(node, "max_gram_length", 1), integer(node, "max_skip_count", 0)
+    low, high, skips = (
+        integer(node, "min_gram_length", 1),
+        integer(node, "max_gram_length", 1),
+        integer(node, "max_skip_count", 0),
+    )
     starts = [*(integers(node, "ngram_counts") or []), len(pool)]
     places = integers(node, "ngram_indexes") or []
     weights = [float(w) for w in node.attrs.get("weights", ())] or [1.0] * len(places)
     mode = text(node, "mode", "TF")
-    rows = []  # (length, where in the pool, result)
-    for length, (start, end) in enumerate(zip(starts, starts[1:]), 1):
+    rows: list[tuple[int, int, int, float]] = []  # (length, where in the pool, result)
+    for length, (start, end) in enumerate(itertools.pairwise(starts), 1):
         for at in range(start, end, length):
             place = places[len(rows)]
             rows.append((length if low <= length <= high else 0, at, place, weights[len(rows)]))

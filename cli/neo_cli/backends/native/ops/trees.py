@@ -21,17 +21,18 @@ AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 def _added(ctx: Context, flat: Flat, targets: int, real: str, how: str) -> str:
     """The statements that add the leaf at[r] of tree `t` to row `q`'s sums acc[q * targets ...]."""
     size = len(flat.value)
-    step = {"MIN": "acc[{0}] = {1} < acc[{0}] ? {1} : acc[{0}];", "MAX": "acc[{0}] = {1} > acc[{0}] ? {1} : acc[{0}];"}.get(
-        how, "acc[{0}] += {1};"
-    )
+    step = {
+        "MIN": "acc[{0}] = {1} < acc[{0}] ? {1} : acc[{0}];",
+        "MAX": "acc[{0}] = {1} > acc[{0}] ? {1} : acc[{0}];",
+    }.get(how, "acc[{0}] += {1};")
     single = all(len(leaf) <= 1 for leaf in flat.leaves.values())
     if single and targets == 1:
-        weight = np.zeros(size, np.float64)
+        single_weights = np.zeros(size, np.float64)
         for at, leaf in flat.leaves.items():
-            weight[at] = leaf[0][1] if leaf else 0.0
-        name = ctx.constant(weight.astype(np.float64 if real == "double" else np.float32))
+            single_weights[at] = leaf[0][1] if leaf else 0.0
+        name = ctx.constant(single_weights.astype(np.float64 if real == "double" else np.float32))
         return step.format("q", f"{name}[at[r]]")
-    first, ids, weights = np.zeros(size + 1, np.int32), [], []
+    first, ids, weights = np.zeros(size + 1, np.int32), list[int](), list[float]()
     for at in range(size):
         first[at] = len(ids)
         for target, weight in flat.leaves.get(at, ()):
@@ -137,12 +138,16 @@ def _posted(post: str, count: int) -> str:
     return f"pm_post({POSTS.index(post)}, p, {count});" if post != "NONE" else ""
 
 
-def _regression(node: Node, ctx: Context, ensemble: Ensemble, targets: int, how: str, base: np.ndarray, post: str) -> str:
+def _regression(
+    node: Node, ctx: Context, ensemble: Ensemble, targets: int, how: str, base: np.ndarray, post: str
+) -> str:
     y = node.outputs[0]
     put = types.store(y.dtype, "y0", f"i * {targets} + k", "p[k]" if post != "NONE" else "z[k]")
     finish = _based(base, targets, len(ensemble.roots), how)
     if post != "NONE":
-        finish += f" float p[{targets}]; for (int k = 0; k < {targets}; k++) p[k] = (float)z[k]; {_posted(post, targets)}"
+        finish += (
+            f" float p[{targets}]; for (int k = 0; k < {targets}; k++) p[k] = (float)z[k]; {_posted(post, targets)}"
+        )
     return ensemble_code(node, ctx, ensemble, targets, how, f"{finish} for (int k = 0; k < {targets}; k++) {put}")
 
 
@@ -151,13 +156,18 @@ def regressor(node: Node, ctx: Context) -> str:
     ensemble = classic(node.attrs, "target")
     targets = int(node.attrs.get("n_targets", 1))
     how = text(node, "aggregate_function", "SUM")
-    return _regression(node, ctx, ensemble, targets, how, _tensor(node, "base_values"), text(node, "post_transform", "NONE"))
+    return _regression(
+        node, ctx, ensemble, targets, how, _tensor(node, "base_values"), text(node, "post_transform", "NONE")
+    )
 
 
 @operator("TreeEnsemble", domain=ML)
 def tree_ensemble(node: Node, ctx: Context) -> str:
     targets = int(node.attrs.get("n_targets", 1))
-    how, post = AGGREGATES[int(node.attrs.get("aggregate_function", 1))], POSTS[int(node.attrs.get("post_transform", 0))]
+    how, post = (
+        AGGREGATES[int(node.attrs.get("aggregate_function", 1))],
+        POSTS[int(node.attrs.get("post_transform", 0))],
+    )
     return _regression(node, ctx, modern(node.attrs), targets, how, np.zeros(0), post)
 
 
@@ -186,7 +196,9 @@ def classifier(node: Node, ctx: Context) -> str:
         finish = _binary(one, base, positive, post, table)
         return ensemble_code(node, ctx, ensemble, 2, "SUM", finish)
     finish = _based(base, count, 1, "SUM")
-    finish += f" int best = 0; for (int k = 1; k < {count}; k++) best = z[k] > z[best] ? k : best; y0[i] = {table}[best];"
+    finish += (
+        f" int best = 0; for (int k = 1; k < {count}; k++) best = z[k] > z[best] ? k : best; y0[i] = {table}[best];"
+    )
     finish += f" float p[{count}]; for (int k = 0; k < {count}; k++) p[k] = (float)z[k]; {_posted(post, count)}"
     finish += f" for (int k = 0; k < {count}; k++) y1[i * {count} + k] = p[k];"
     return ensemble_code(node, ctx, ensemble, count, "SUM", finish)

@@ -66,11 +66,14 @@ def row_head(count: int, out: Sequence[int], block: int = 256) -> tuple[str, int
     for d, size in enumerate(out[:-1]):
         inner //= size
         lines.append(f"const idx o{d} = row / {inner} % {size};")
-    return f"""SPLIT({count * rows * pieces});
+    return (
+        f"""SPLIT({count * rows * pieces});
 for (idx item = begin; item < end; item++) {{
 const idx m = item / {rows * pieces}, row = item / {pieces} % {rows}, first = item % {pieces} * {block};
 const idx span = {width} - first < {block} ? {width} - first : {block}; (void)m; (void)row;
-{" ".join(lines)}""", block
+{" ".join(lines)}""",
+        block,
+    )
 
 
 def taps(win: Window, size: Sequence[int], action: Callable[[str, str], str], base: str) -> str:
