@@ -19,7 +19,6 @@ from worker.conftest import House, wait_for
 from worker.test_attempt import finish, runner
 
 HARMLESS = {"TorchScript": ("COMPLETED",)}  # the operator that writes does not survive the conversion
-HEAVY = tuple(name for name in CORPUS if name not in LIGHT)
 
 
 class Trap:
@@ -65,9 +64,9 @@ def traps(tmp_path: Path) -> Iterator[dict[str, Trap]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [LIGHT, HEAVY], ids=["light", "heavy"])
-def test_hostile_models_reach_nothing(names: tuple[str, ...], traps: dict[str, Trap], house: House) -> None:
-    made = {}
+def test_operators_and_samples_reach_nothing(traps: dict[str, Trap], house: House) -> None:
+    """Besides tests/worker/test_hostile_models.py: a TorchScript operator that writes, a pickle among the samples."""
+    made, names = {}, ("TorchScript", "samples.npz")
     for number, name in enumerate(names):
         form = CORPUS[name]
         if importlib.util.find_spec(form.needs) is None:
@@ -87,7 +86,7 @@ def test_hostile_models_reach_nothing(names: tuple[str, ...], traps: dict[str, T
         log = log_path(house.environ, job_name).read_text()
         assert "sandbox: bubblewrap" in log or "sandbox: landlock" in log
         assert traps[name].caught() == set(), name
-    assert len(house.output) in (0, 2) and len(made) >= len(names) // 2
+    assert len(house.output) in (0, 2) and made
 
 
 @pytest.mark.parametrize(

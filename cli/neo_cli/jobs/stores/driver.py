@@ -6,6 +6,7 @@ its own, newer SQLite. Only one of the two is imported: each costs a command 2 m
 
 from __future__ import annotations
 
+from _thread import RLock  # threading is slower to import and has no other
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ class Connection:
     """An open database: `run` one statement, `write` a transaction that holds the write lock from its first line."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._lock = path, RLock()
         try:
             import apsw
 
@@ -38,10 +39,12 @@ class Connection:
                 self._raw = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self.run("PRAGMA journal_mode=WAL")
             self.run("PRAGMA synchronous=FULL")
+            # Each commit goes on into the main file at once: whoever deletes the -wal file beside it takes no job along.
+            self.run("PRAGMA wal_autocheckpoint=1")
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows."""
-        with self._told():
+        with self._lock, self._told():
             return list(self._raw.execute(statement, tuple(values)))
 
     def script(self, text: str) -> None:
@@ -52,14 +55,15 @@ class Connection:
     @contextmanager
     def write(self) -> Iterator[None]:
         """BEGIN IMMEDIATE ... COMMIT; an error inside rolls back, where SQLite has not done so itself."""
-        self.run("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.run("COMMIT")
-        except BaseException:
-            if self._in_transaction():
-                self.run("ROLLBACK")
-            raise
+        with self._lock:  # a transaction is one thread's; others wait until it has ended
+            self.run("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.run("COMMIT")
+            except BaseException:
+                if self._in_transaction():
+                    self.run("ROLLBACK")
+                raise
 
     def close(self) -> None:
         self._raw.close()
