@@ -14,14 +14,17 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from neo_cli.base.errors import InputError, NeoError, OperatorNotImplemented, TargetUnavailable
 from neo_cli.model.build import Build
 from neo_cli.model.model import Model, Tensor
+from neo_cli.runtime.engines.coreml import by_rows
 from neo_cli.targets.devices import Target
 
 PACKAGE = "model.mlpackage"
@@ -36,8 +39,9 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         raise TargetUnavailable("the coreml target needs coremltools: pip install 'neo-cli[coreml]'.") from None
     extras = model.source.options.get("input_extras") or {}
     labels = _labels(model, options)
+    free = any(-1 in t.shape for t in model.inputs)
     with _silence():
-        mlmodel = _convert(ct, model, extras, labels)
+        mlmodel = _convert(ct, _pinned(model) if free else model, extras, labels)
         folder = work / PACKAGE
         mlmodel.save(str(folder))
     files = {f"{PACKAGE}/{f.relative_to(folder).as_posix()}": f for f in sorted(folder.rglob("*")) if f.is_file()}
@@ -51,15 +55,28 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
             found = run(folder, {names[k]: _narrow(v) for k, v in inputs.items()})
         return {t.name: found[names[t.name]].astype(t.dtype) for t in model.outputs}
 
-    notes = (
-        ()
-        if plain
-        else ("Image inputs, flexible shapes and class labels are set as asked; only the plain program was evaluated.",)
+    told = (
+        (free, "The batch is free: the program takes one row, and the runtime calls it for each."),
+        (not plain, "Image inputs, flexible shapes and class labels are set as asked; they were not evaluated."),
     )
+    notes = tuple(text for holds, text in told if holds)
     return Build(
         backend="coreml", engine="coreml", files=files, settings={"package": PACKAGE, "names": names}, notes=notes,
-        emulate=emulate if plain else None, emulator="numpy evaluation of the saved ML program" if plain else "",
+        emulate=(lambda inputs: by_rows(emulate, inputs, free)) if plain else None, emulator="numpy evaluation of the saved ML program" if plain else "",
     )  # fmt: skip
+
+
+def _pinned(model: Model) -> Model:
+    """The model for one row: every free dimension is 1."""
+    graph = onnx.ModelProto()
+    graph.CopyFrom(model.graph)
+    del graph.graph.value_info[:]
+    for value in (*graph.graph.input, *graph.graph.output):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_value < 1:
+                dimension.dim_value = 1
+    inputs = tuple(Tensor(t.name, t.dtype, tuple(1 if n == -1 else n for n in t.shape)) for t in model.inputs)
+    return replace(model.with_graph(graph), inputs=inputs)
 
 
 def _convert(ct: Any, model: Model, extras: Mapping[str, Any], labels: list[str] | None) -> Any:

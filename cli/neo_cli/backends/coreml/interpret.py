@@ -339,6 +339,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "reshape": lambda x, shape: x.reshape(_ints(shape)), "transpose": lambda x, perm: x.transpose(_ints(perm)),
     "expand_dims": lambda x, axes: np.expand_dims(x, tuple(_ints(axes))), "squeeze": lambda x, axes=None: x.squeeze(tuple(_ints(axes)) if axes is not None else None),
     "concat": lambda values, axis, interleave=False: np.concatenate(values, int(axis)), "split": _split, "slice_by_index": _slice,
+    "gather_along_axis": lambda x, indices, axis=0, validate_indices=False: np.take_along_axis(x, indices, int(axis)),
     "gather": lambda x, indices, axis=0, validate_indices=False, batch_dims=0: np.take(x, indices, int(axis)), "pad": _pad,
     "cast": lambda x, dtype: x.astype(_TYPES[str(dtype)]), "select": lambda cond, a, b: np.where(cond, a, b),
     "tile": lambda x, reps: np.tile(x, _ints(reps)), "upsample_nearest_neighbor": _nearest, "upsample_bilinear": _bilinear,

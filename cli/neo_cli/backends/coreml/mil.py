@@ -81,7 +81,8 @@ def build(model: onnx.ModelProto) -> Any:
     from coremltools.converters.mil.mil import Builder, Function, Program, types
 
     import neo_cli.backends.coreml.rules
-    import neo_cli.backends.coreml.rules_shape  # noqa: F401  the rules register themselves
+    import neo_cli.backends.coreml.rules_shape
+    import neo_cli.backends.coreml.rules_trees  # noqa: F401  the rules register themselves
 
     kinds = {"float32": types.fp32, "int64": types.int32, "int32": types.int32, "float16": types.fp16}
     constants = {i.name: narrow(numpy_helper.to_array(i)) for i in model.graph.initializer}
@@ -112,7 +113,7 @@ def build(model: onnx.ModelProto) -> Any:
 
 def emit(scope: Scope, node: onnx.NodeProto) -> None:
     """Add one node; its outputs are in `scope` afterwards."""
-    rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx", "ai.onnx.ml") else None
     if rule is None:
         raise refusal(node, "Core ML's language has no rule for this operator here")
     result = rule(scope, node)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 class Engine:
@@ -15,6 +18,7 @@ class Engine:
     _names: dict[str, str]
     _outputs: list[dict[str, Any]]
     _model: Any
+    _free: bool
 
     def __init__(self, folder: Path, record: dict[str, Any], threads: int | None = None) -> None:
         if sys.platform != "darwin":
@@ -25,9 +29,13 @@ class Engine:
 
         self._names = record["settings"]["names"]
         self._outputs = record["outputs"]
+        self._free = any(-1 in t["shape"] for t in record["inputs"])
         self._model = ct.models.MLModel(str(folder / record["settings"]["package"]))
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return by_rows(self._once, inputs, self._free)
+
+    def _once(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         found = self._model.predict(
             {self._names[k]: v.astype(np.int32) if v.dtype == np.int64 else v for k, v in inputs.items()}
         )
@@ -35,3 +43,12 @@ class Engine:
 
     def close(self) -> None:
         self._model = None
+
+
+def by_rows(run: Run, inputs: Mapping[str, np.ndarray], free: bool) -> dict[str, np.ndarray]:
+    """`run`, or where the batch is free one `run` a row with the answers put together."""
+    if not free:
+        return run(inputs)
+    rows = len(next(iter(inputs.values())))
+    found = [run({name: array[row : row + 1] for name, array in inputs.items()}) for row in range(rows)]
+    return {name: np.concatenate([answers[name] for answers in found]) for name in found[0]}
