@@ -1,0 +1,206 @@
+"""The binary readers under coverage-guided fuzzing: python tests/fuzz/readers.py READER [atheris' options, -max_total_time=60].
+
+A reader gets any bytes; it answers or refuses with its own error, and touches nothing else. Needs atheris
+(pip install atheris). `SEEDS` are small honest files; `tests/fuzz/test_readers.py` runs a short form without atheris.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+CFG = "[net]\nwidth=4\nheight=4\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=2\nsize=1\nstride=1\npad=0\nactivation=leaky\n"
+
+
+def params(file: Path) -> None:
+    from neo_cli.frontends.mxnet_params import read_params
+    from neo_cli.frontends.mxnet_symbol import FormatError
+
+    try:
+        read_params(file)
+    except FormatError:
+        return
+
+
+def weights(file: Path) -> None:
+    from neo_cli.base.errors import JobError
+    from neo_cli.frontends.darknet import load
+    from neo_cli.model.model import Source
+
+    (file.parent / "net.cfg").write_text(CFG)
+    try:
+        load(Source("DARKNET", file.parent), None)
+    except JobError:
+        return
+
+
+def tflite(file: Path) -> None:
+    from neo_cli.frontends.tflite_file import Broken, read
+
+    try:
+        read(file)
+    except Broken:
+        return
+
+
+def onnx(file: Path) -> None:
+    from neo_cli.base.errors import JobError
+    from neo_cli.frontends.onnx import load
+    from neo_cli.model.model import Source
+
+    try:
+        load(Source("ONNX", file.parent), None)
+    except JobError:
+        return
+
+
+def archive(file: Path) -> None:
+    """The bytes are a tar; as gzip they would only ever fail the checksum."""
+    from neo_cli.base.errors import InputError
+    from neo_cli.packaging.unpack import Caps, unpack
+
+    packed = file.with_suffix(".gz")
+    packed.write_bytes(gzip.compress(file.read_bytes(), 1))
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        into = Path(folder) / "into"
+        into.mkdir()
+        try:
+            unpack(packed, into, Caps(total=2**24))
+        except InputError:
+            pass
+        assert [p.name for p in Path(folder).iterdir()] == ["into"]
+        assert not [p for p in into.rglob("*") if p.is_symlink() or not (p.is_file() or p.is_dir())]
+
+
+def pickled(file: Path) -> None:
+    """CPython's unpickler makes room for whatever memo number it is told (LONG_BINPUT); the job's memory cap is the
+    guard against that, so such files are left out here."""
+    import pickletools
+
+    from neo_cli.model import unpickle
+
+    try:
+        if any(op.name == "LONG_BINPUT" and arg > 10_000 for op, arg, _ in pickletools.genops(file.read_bytes())):
+            return
+    except Exception:  # no pickle to the end; the memo number may come before the break
+        if b"r" in file.read_bytes():
+            return
+    try:
+        unpickle.load(file, ("python", "numpy"))
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+    ):
+        return
+    except (ImportError, MemoryError, UnicodeDecodeError, NotImplementedError):
+        return
+
+
+class Reader(NamedTuple):
+    """What reads, the name its file has, honest bytes to start from."""
+
+    read: Callable[[Path], None]
+    name: str
+    seed: Callable[[], bytes]
+
+
+def _params_seed() -> bytes:
+    import numpy as np
+
+    from models import mxnet_symbols
+
+    return mxnet_symbols.pack({"arg:w": np.arange(6, dtype=np.float32).reshape(2, 3), "aux:m": np.ones(2, np.float16)})
+
+
+def _weights_seed() -> bytes:
+    import struct
+
+    import numpy as np
+
+    return struct.pack("<iiiq", 0, 2, 0, 0) + np.linspace(0.1, 1, 4 * 2 + 6, dtype="<f4").tobytes()
+
+
+def _tflite_seed() -> bytes:
+    from models.tflite_zoo import MODELS
+
+    with tempfile.TemporaryDirectory() as folder:
+        MODELS["arithmetic"](Path(folder))
+        return (Path(folder) / "model.tflite").read_bytes()
+
+
+def _onnx_seed() -> bytes:
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1, 3], [1.0, 2.0, 3.0])
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [value("x", TensorProto.FLOAT, [1, 3])],
+        [value("y", TensorProto.FLOAT, [1, 3])], [weight],
+    )  # fmt: skip
+    model: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
+    return model
+
+
+def _archive_seed() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name in ("model.onnx", "folder/weights.bin"):
+            member = tarfile.TarInfo(name)
+            member.size = 20
+            tar.addfile(member, io.BytesIO(bytes(20)))
+    return stream.getvalue()
+
+
+def _pickle_seed() -> bytes:
+    import numpy as np
+
+    return pickle.dumps({"a": [1, 2.0, "x"], "b": np.arange(4.0), "c": ("y", None)})
+
+
+READERS = {
+    "params": Reader(params, "net.params", _params_seed),
+    "weights": Reader(weights, "net.weights", _weights_seed),
+    "tflite": Reader(tflite, "net.tflite", _tflite_seed),
+    "onnx": Reader(onnx, "net.onnx", _onnx_seed),
+    "archive": Reader(archive, "net.tar", _archive_seed),
+    "pickle": Reader(pickled, "net.pkl", _pickle_seed),
+}
+
+
+def main() -> None:
+    import atheris
+
+    reader = READERS[sys.argv.pop(1)]
+    seed = reader.seed()
+    atheris.instrument_all()
+    work, corpus = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+    (corpus / "seed").write_bytes(seed)
+    file = work / reader.name
+
+    def one(data: bytes) -> None:
+        file.write_bytes(data)
+        reader.read(file)
+
+    atheris.Setup([*sys.argv, str(corpus)], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
