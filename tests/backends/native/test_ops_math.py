@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,17 +33,40 @@ def lib(request, tmp_path_factory) -> ctypes.CDLL:
             lines.append(
                 f"void {name}_{kind}(long n, const {kind} *x, {kind} *y) {{ for (long i = 0; i < n; i++) y[i] = pm_{name}{end}(x[i]); }}"
             )
-    lines.append("void fmod_double(long n, const double *x, const double *z, double *y) { for (long i = 0; i < n; i++) y[i] = pm_fmod(x[i], z[i]); }")
+    lines.append(
+        "void fmod_double(long n, const double *x, const double *z, double *y) { for (long i = 0; i < n; i++) y[i] = pm_fmod(x[i], z[i]); }"
+    )
     for kind, end in (("float", "f"), ("double", "")):
         lines.append(
             f"void pow_{kind}(long n, const {kind} *x, const {kind} *z, {kind} *y) {{ for (long i = 0; i < n; i++) y[i] = pm_pow{end}(x[i], z[i]); }}"
         )
-    for name, small in (("f2h", "unsigned short"), ("f2b", "unsigned short"), *((f"f_{f}", "unsigned char") for f in EIGHT)):
-        lines.append(f"void {name}(long n, const float *x, {small} *y) {{ for (long i = 0; i < n; i++) y[i] = pm_{name}(x[i]); }}")
-    for name, small in (("h2f", "unsigned short"), ("b2f", "unsigned short"), *((f"{f}_f", "unsigned char") for f in EIGHT)):
-        lines.append(f"void {name}(long n, const {small} *x, float *y) {{ for (long i = 0; i < n; i++) y[i] = pm_{name}(x[i]); }}")
+    for name, small in (
+        ("f2h", "unsigned short"),
+        ("f2b", "unsigned short"),
+        *((f"f_{f}", "unsigned char") for f in EIGHT),
+    ):
+        lines.append(
+            f"void {name}(long n, const float *x, {small} *y) {{ for (long i = 0; i < n; i++) y[i] = pm_{name}(x[i]); }}"
+        )
+    for name, small in (
+        ("h2f", "unsigned short"),
+        ("b2f", "unsigned short"),
+        *((f"{f}_f", "unsigned char") for f in EIGHT),
+    ):
+        lines.append(
+            f"void {name}(long n, const {small} *x, float *y) {{ for (long i = 0; i < n; i++) y[i] = pm_{name}(x[i]); }}"
+        )
     (folder / "math.c").write_text("\n".join(lines))
-    flags = ["-target", "x86_64-linux-gnu", f"-mcpu={request.param}", "-O2", "-ffreestanding", "-nostdlib", "-fPIC", "-shared"]
+    flags = [
+        "-target",
+        "x86_64-linux-gnu",
+        f"-mcpu={request.param}",
+        "-O2",
+        "-ffreestanding",
+        "-nostdlib",
+        "-fPIC",
+        "-shared",
+    ]
     flags += ["-fno-math-errno", "-fno-sanitize=all", "-ffp-contract=fast", f"-I{KERNELS}"]
     command = [sys.executable, "-m", "ziglang", "cc", *flags, "math.c", "-o", "math.so"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
@@ -102,7 +124,9 @@ def test_edges_are_those_of_ieee_754(lib, name):
 def test_rounding_is_exact_everywhere(lib):
     rng = np.random.default_rng(2)
     for dtype, kind in ((np.float32, "float"), (np.float64, "double")):
-        x = np.concatenate([np.arange(-9, 9, 0.25), rng.uniform(-1e3, 1e3, 5000), [8388607.5, 0.49999997, 1e30, -1e30]]).astype(dtype)
+        x = np.concatenate(
+            [np.arange(-9, 9, 0.25), rng.uniform(-1e3, 1e3, 5000), [8388607.5, 0.49999997, 1e30, -1e30]]
+        ).astype(dtype)
         for name, function in ROUNDINGS.items():
             np.testing.assert_array_equal(call(lib, f"{name}_{kind}", x), function(x))
 
@@ -138,18 +162,24 @@ def test_fmod_is_exact(lib):
 def test_small_floats_convert_as_numpy_does(lib):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     rng = np.random.default_rng(6)
-    x = np.concatenate([rng.normal(size=4000) * 10.0 ** rng.integers(-9, 6, 4000), [0, -0.0, np.inf, -np.inf, 65519, 65520, 1e-7]])
+    x = np.concatenate(
+        [rng.normal(size=4000) * 10.0 ** rng.integers(-9, 6, 4000), [0, -0.0, np.inf, -np.inf, 65519, 65520, 1e-7]]
+    )
     x = x.astype(np.float32)
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(call(lib, "f2h", x, out=np.uint16), x.astype(np.float16).view(np.uint16))
     np.testing.assert_array_equal(call(lib, "f2b", x, out=np.uint16), x.astype(ml_dtypes.bfloat16).view(np.uint16))
     every = np.arange(65536, dtype=np.uint16)
     np.testing.assert_array_equal(call(lib, "h2f", every, out=np.float32), every.view(np.float16).astype(np.float32))
-    np.testing.assert_array_equal(call(lib, "b2f", every, out=np.float32), every.view(ml_dtypes.bfloat16).astype(np.float32))
+    np.testing.assert_array_equal(
+        call(lib, "b2f", every, out=np.float32), every.view(ml_dtypes.bfloat16).astype(np.float32)
+    )
     codes = np.arange(256, dtype=np.uint8)
     for name in EIGHT:
         kind = getattr(ml_dtypes, name)
-        np.testing.assert_array_equal(call(lib, f"{name}_f", codes, out=np.float32), codes.view(kind).astype(np.float32))
+        np.testing.assert_array_equal(
+            call(lib, f"{name}_f", codes, out=np.float32), codes.view(kind).astype(np.float32)
+        )
         most = float(ml_dtypes.finfo(kind).max)
         inside = x[np.abs(x) <= most]
         np.testing.assert_array_equal(call(lib, f"f_{name}", inside, out=np.uint8), inside.astype(kind).view(np.uint8))

@@ -1,0 +1,54 @@
+"""Random models agree with ONNX Runtime: every family of operators, odd sizes, any attribute; integers exactly."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backends.native.random_graphs import FAMILIES, Sample, draw
+from backends.native.rules_bench import Library
+
+SLOW = {"max_examples": 4, "deadline": None, "suppress_health_check": list(HealthCheck)}
+
+
+def faults(samples: list[Sample], threads: int = 2, cpu: str = "x86_64_v3") -> list[str]:
+    """What differs, one line a sample."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        library = Library([s.model for s in samples], Path(folder), threads=threads, cpu=cpu)
+        for index, sample in enumerate(samples):
+            if index in library.errors:
+                found.append(f"{sample}: {library.errors[index]}")
+                continue
+            for made, wanted in zip(library.run(index, sample.inputs), sample.outputs):
+                if made.dtype != wanted.dtype or made.shape != wanted.shape:
+                    found.append(f"{sample}: {made.dtype}{made.shape} instead of {wanted.dtype}{wanted.shape}")
+                elif sample.exact or wanted.dtype.kind != "f":
+                    if not np.array_equal(made, wanted):
+                        found.append(f"{sample}: {int((made != wanted).sum())} of {made.size} differ")
+                else:
+                    tolerance = 2e-3 if wanted.dtype == np.float16 else 2e-5
+                    scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=1e-3)
+                    if not np.allclose(made, wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True):
+                        found.append(f"{sample}: off by {np.nanmax(np.abs(made - wanted)):.2e} of {scale:.2e}")
+    return found
+
+
+def test_a_few_of_each_family_agree():
+    assert faults([sample for family in FAMILIES for sample in draw(family, 7, 5)]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_models_agree(family):
+    @settings(**SLOW)
+    @given(st.integers(0, 2**32 - 1), st.sampled_from([("x86_64", 1), ("x86_64_v3", 2)]))
+    def check(seed: int, build: tuple[str, int]) -> None:
+        assert faults(draw(family, seed, 24), build[1], build[0]) == []
+
+    check()
