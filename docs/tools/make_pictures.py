@@ -54,7 +54,8 @@ def screen(text: str) -> str:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as home:
-        shown = terminal_output([sys.executable, "-m", "neo_cli", "quickstart"], home).replace(home, "~/.neo")
+        command = [sys.executable, "-m", "neo_cli", "quickstart", "--output-dir", f"{home}/neo-quickstart"]
+        shown = terminal_output(command, home).replace(home, "~")
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     console.print(Text("$ neo-cli quickstart", style="bold"))
     console.print(Text.from_ansi(shown))
