@@ -189,10 +189,12 @@ def main() -> None:
 
     reader = READERS[sys.argv.pop(1)]
     seed = reader.seed()
-    atheris.instrument_all()
     work, corpus = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     (corpus / "seed").write_bytes(seed)
     file = work / reader.name
+    file.write_bytes(seed)
+    with atheris.instrument_imports(include=["neo_cli"]):
+        reader.read(file)
 
     def one(data: bytes) -> None:
         file.write_bytes(data)

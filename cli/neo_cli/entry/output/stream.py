@@ -83,6 +83,8 @@ class Sink:
 def encoded(stdout: TextIO, encoding: str | None) -> TextIO:
     """`stdout`, re-encoded where AWS_CLI_OUTPUT_ENCODING asks for it."""
     if not encoding:
+        if getattr(stdout, "errors", None) in ("strict", "surrogateescape") and hasattr(stdout, "reconfigure"):
+            stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter gets its escape
         return stdout
     import codecs
 

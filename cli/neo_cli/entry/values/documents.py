@@ -44,7 +44,7 @@ def document(flag: str, value: str, context: Context) -> dict[str, Any]:
 def _json(text: Any) -> Any:
     try:
         return json.loads(text)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise BadValue("cli-input-json", "Invalid JSON received.") from fault
 
 
@@ -59,5 +59,5 @@ def _yaml(text: Any) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError) as fault:
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
         raise BadValue("cli-input-yaml", "Invalid YAML received.") from fault
