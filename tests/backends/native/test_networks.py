@@ -97,6 +97,6 @@ def test_bands_of_rows_give_the_same_bits(start):
     for options, threads in (({}, 1), ({}, 2), ({}, 5), ({"bands": "off"}, 1), ({"bands": "off"}, 2)):
         model, engine = start(graph, threads=threads, **options)
         found.append(engine.run(feeds(model))["y"])
-    text = (Path(engine.library._name).parent.parent / "build0" / "3-layout.txt").read_text()
+    text = (engine.library.path.parent.parent / "build0" / "3-layout.txt").read_text()
     assert "fast.Band" in text
     assert all(np.array_equal(found[0], other) for other in found[1:])

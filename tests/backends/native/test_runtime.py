@@ -14,6 +14,7 @@ import pytest
 from backends.graphs import as_model, error, feeds
 from models.builders import BUILDERS
 from neo_cli.backends.native import compile
+from neo_cli.runtime.engines.native import Engine
 from neo_cli.targets.devices import targets
 
 
@@ -83,3 +84,17 @@ def test_the_library_says_what_it_takes(start):
             rank = library.neo_rank(kind, index)
             assert tuple(library.neo_shape(kind, index)[:rank]) == tensor.shape
             assert library.neo_bytes(kind, index) == np.dtype(tensor.dtype).itemsize * int(np.prod(tensor.shape))
+
+
+def test_a_library_rebuilt_in_place_is_loaded_anew(tmp_path: Path):
+    engines = []
+    for name in ("mlp", "bert"):
+        model = as_model(BUILDERS[name](True), tmp_path)
+        build = compile(model, targets()["LINUX_X86_64"], {}, tmp_path)
+        tensors = {"inputs": [t.record() for t in model.inputs], "outputs": [t.record() for t in model.outputs]}
+        engine = Engine(tmp_path, {"settings": build.settings, **tensors}, 2)
+        engines.append(engine)
+        assert engine.library.neo_count(0) == len(model.inputs)
+        assert error(engine.run(feeds(model)), model.oracle(feeds(model))) < 5e-6
+    for engine in (*engines, *engines):  # closing twice does nothing
+        engine.close()

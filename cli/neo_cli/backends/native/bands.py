@@ -51,12 +51,10 @@ def _triple(
     first = _before(graph, middle, makers, users) if middle is not None else None
     if middle is None or first is None or not (_wide(cpu, first) and _pointwise(cpu, last)):
         return None
-    weights = middle.inputs[1]
-    if (
-        weights is None
-        or weights.const is None
-        or not depthwise_fits(weights.const, middle.attrs["group"], middle.inputs[0])
-    ):  # type: ignore[arg-type]
+    x, weights = middle.inputs[0], middle.inputs[1]
+    if x is None or weights is None or weights.const is None:
+        return None
+    if not depthwise_fits(weights.const, middle.attrs["group"], x):
         return None
     return (first, middle) if _finished_at_once(cpu, first) else None
 
@@ -78,13 +76,14 @@ def _wide(cpu: Cpu, node: Node) -> bool:
 
 
 def _pointwise(cpu: Cpu, node: Node) -> bool:
-    w, y = node.inputs[1], node.outputs[0]
+    w, width = node.inputs[1], node.outputs[0].image[3]
+    assert w is not None
     return (
         w.shape[2:] == (1, 1)
         and node.attrs["group"] == 1
-        and y.image[3] * 2 > cpu.column
+        and width * 2 > cpu.column
         and node.attrs["strides"] == (1, 1)
-    )  # type: ignore[union-attr]
+    )
 
 
 def _finished_at_once(cpu: Cpu, node: Node) -> bool:

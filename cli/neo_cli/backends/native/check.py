@@ -15,6 +15,7 @@ from neo_cli.backends.native.emit import Program
 from neo_cli.backends.native.ir import Value
 from neo_cli.base.errors import AccuracyError
 from neo_cli.model.model import Model
+from neo_cli.runtime.engines.native import close_library, open_library
 from neo_cli.targets.devices import Target
 
 TOLERANCE = 1e-3  # of the largest value of a tensor
@@ -40,7 +41,7 @@ def tensors(
     program: Program, target: Target, cpu: Cpu, feeds: Mapping[str, np.ndarray], work: Path
 ) -> dict[str, np.ndarray]:
     """What every value holds after one run on one thread in a scratch full of NaN."""
-    library = ctypes.CDLL(str(build.library(program.text, target, cpu, work).resolve()))
+    library = open_library(build.library(program.text, target, cpu, work))
     params = work / "check.params"
     offset = program.weights.write(params)
     blob = _aligned(np.fromfile(params, np.uint8)[offset:])
@@ -48,10 +49,8 @@ def tensors(
     outputs = [np.zeros(v.shape, _dtype(v)) for v in program.graph.outputs]
     scratch = _aligned(np.full(program.scratch(1), 0xFF, np.uint8))
     pointers = [(ctypes.c_void_p * max(1, len(a)))(*(x.ctypes.data for x in a)) for a in (inputs, outputs)]
-    address = ctypes.c_void_p
-    run = library.neo_run
-    run.restype, run.argtypes = None, [address] * 4 + [ctypes.c_int32, ctypes.c_int32, address, address]
-    run(*pointers, blob.ctypes.data, scratch.ctypes.data, 0, 1, None, None)
+    library.neo_run(*pointers, blob.ctypes.data, scratch.ctypes.data, 0, 1, None, None)
+    close_library(library)
     named = {v.name: array for v, array in zip(program.graph.outputs, outputs)}
     for value in program.graph.values():
         place = _place(program, value)

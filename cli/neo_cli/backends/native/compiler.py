@@ -60,7 +60,9 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
     """One library and its weights for `target`, under `work`; a fat artifact has a folder for each higher level."""
     targets = tuning.levels(target, options)
     files: dict[str, Path] = {}
-    variants, notes, temps = [], [], {}
+    variants: list[dict[str, Any]] = []
+    notes: list[str] = []
+    temps: dict[str, Path] = {}
     emulated = None
     for level in targets:
         folder = work / level.cpu if len(targets) > 1 else work

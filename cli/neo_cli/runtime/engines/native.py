@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import mmap
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +25,7 @@ class Engine:
 
     def __init__(self, folder: Path, record: dict[str, Any], threads: int | None) -> None:
         settings = _best(record["settings"])
-        self.library = _open(folder / settings["library"])
+        self.library = open_library(folder / settings["library"])
         self.inputs, self.outputs = record["inputs"], record["outputs"]
         self._file = (folder / settings["weights"]).open("rb")
         size = self.library.neo_weights_bytes()
@@ -104,8 +106,12 @@ def _best(settings: dict[str, Any]) -> dict[str, Any]:
     return fitting[-1] if fitting else settings
 
 
-def _open(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path.resolve()))
+def open_library(path: Path) -> ctypes.CDLL:
+    """The library at `path` as it is now: the loader knows libraries by name, and would give back what once lay there."""
+    descriptor = os.open(path, os.O_RDONLY) if Path("/proc/self/fd").is_dir() else None
+    name = str(path.resolve()) if descriptor is None else f"/proc/self/fd/{descriptor}"
+    library = ctypes.CDLL(name)
+    library.path, library.descriptor = path, descriptor  # type: ignore[attr-defined]
     for name in ("neo_scratch_bytes", "neo_weights_bytes", "neo_team_bytes"):
         getattr(library, name).restype = ctypes.c_size_t
     address, number = ctypes.c_void_p, ctypes.c_int32
@@ -118,6 +124,14 @@ def _open(path: Path) -> ctypes.CDLL:
     library.neo_rows.restype, library.neo_rows.argtypes = None, [address] * 4 + [ctypes.c_int64]
     library.neo_run.argtypes = [address] * 4 + [number, number, address, address]
     return library
+
+
+def close_library(library: ctypes.CDLL) -> None:
+    """Unload it; none of its functions may be called afterwards."""
+    descriptor: int | None = library.__dict__["descriptor"]
+    if descriptor is not None:
+        _ctypes.dlclose(library._handle)
+        os.close(descriptor)
 
 
 def _pointers(arrays: list[np.ndarray]) -> Any:
