@@ -108,19 +108,19 @@ def fetch(uri: str, into: Path, limit: int) -> Fetched:
     bucket, key = split(uri)
     with _explained(uri, "reading"):
         service = client(bucket)
-        for last in (False,) * (TRIES - 1) + (True,):
+        for _ in range(TRIES):
             head = service.head_object(Bucket=bucket, Key=key)
             if head["ContentLength"] > limit:
                 raise InputError(f"The input archive is {head['ContentLength']} bytes; at most {limit} are accepted.")
             version = head.get("VersionId") if head.get("VersionId") != "null" else None
             pin: dict[str, Any] = {"VersionId": version} if version else {"IfMatch": head["ETag"]}
-            if _download(service, bucket, key, pin, head["ContentLength"], into, last):
+            if _download(service, bucket, key, pin, head["ContentLength"], into):
                 return Fetched(into, head["ContentLength"], version)
     raise InternalError(f"{uri} changed again and again while it was read.")
 
 
-def _download(service: Any, bucket: str, key: str, pin: Mapping[str, Any], size: int, into: Path, last: bool) -> bool:
-    """True when all bytes lie in `into`; False when the object changed meanwhile and there is another try."""
+def _download(service: Any, bucket: str, key: str, pin: Mapping[str, Any], size: int, into: Path) -> bool:
+    """True when all bytes lie in `into`; False when the object changed meanwhile."""
     from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
     have, broken = 0, 0
@@ -137,7 +137,7 @@ def _download(service: Any, bucket: str, key: str, pin: Mapping[str, Any], size:
                     raise IncompleteReadError(actual_bytes=have, expected_bytes=size)
                 return True
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") == "PreconditionFailed" and not last:
+                if error.response.get("Error", {}).get("Code") == "PreconditionFailed":
                     return False
                 raise
             except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):

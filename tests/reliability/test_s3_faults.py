@@ -1,0 +1,81 @@
+"""S3 that refuses in the middle, and objects that change under a reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neo_cli.base.errors import InputError, InternalError
+from neo_cli.worker.locations import s3
+from worker.locations.test_s3 import LIMIT, MARK, bucket, endpoint
+
+__all__ = ["bucket", "endpoint"]
+
+
+class Refusing:
+    """A client whose `step` answers 403, as S3 does when the policy forbids it."""
+
+    def __init__(self, real: Any, step: str, after: int = 0) -> None:
+        self._real, self._step, self._left = real, step, after
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if name != self._step:
+            return method
+        if self._left:
+            self._left -= 1
+            return method
+        from botocore.exceptions import ClientError
+
+        def refuse(**_: Any) -> None:
+            answer = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            raise ClientError(answer, name)  # type: ignore[arg-type]
+
+        return refuse
+
+
+@pytest.mark.parametrize(
+    ("step", "after"), [("create_multipart_upload", 0), ("upload_part", 1), ("complete_multipart_upload", 0)]
+)
+def test_an_output_that_is_refused_leaves_no_upload(
+    bucket: str, step: str, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = s3.client()
+    refusing = Refusing(real, step, after)
+    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    monkeypatch.setattr(s3, "client", lambda name=None: refusing)
+    (tmp_path / "f").write_bytes(bytes(6 * 2**20))
+    with pytest.raises(InputError, match=r"Access denied while writing s3://models/k \(AccessDenied\)"):
+        prepared = s3.prepare(f"s3://{bucket}/k", tmp_path / "f", MARK)
+        try:
+            prepared.commit()
+        finally:
+            prepared.abort()
+    assert "Uploads" not in real.list_multipart_uploads(Bucket=bucket)
+    assert "Contents" not in real.list_objects_v2(Bucket=bucket)
+
+
+@pytest.mark.parametrize(("changes", "good"), [(1, True), (99, False)])
+def test_an_object_that_changes_is_read_again_then_given_up(
+    bucket: str, changes: int, good: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 19: changed between the look and the read, by whoever writes there."""
+    real = s3.client()
+    real.put_object(Bucket=bucket, Key="k", Body=b"first")
+    left = [changes]
+
+    class Meddled:
+        def __getattr__(self, name: str) -> Any:
+            if name == "get_object" and left[0]:
+                left[0] -= 1
+                real.put_object(Bucket=bucket, Key="k", Body=b"other" + str(left[0]).encode())
+            return getattr(real, name)
+
+    monkeypatch.setattr(s3, "client", lambda name=None: Meddled())
+    if good:
+        assert s3.fetch(f"s3://{bucket}/k", tmp_path / "g", LIMIT).path.read_bytes() == b"other0"
+    else:
+        with pytest.raises(InternalError, match="changed again and again while it was read"):
+            s3.fetch(f"s3://{bucket}/k", tmp_path / "g", LIMIT)
