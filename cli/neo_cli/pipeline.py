@@ -19,7 +19,7 @@ from neo_cli.model.inputs import parse
 from neo_cli.model.model import Log, Model, Source
 from neo_cli.model.verify import verify
 from neo_cli.packaging import headers
-from neo_cli.packaging.layout import lay_out
+from neo_cli.packaging.layout import conclude, lay_out
 from neo_cli.packaging.pack import pack
 from neo_cli.packaging.unpack import unpack
 from neo_cli.passes import optimize
@@ -206,6 +206,7 @@ def _publish(decision: Decision, model: Model, job: _Job) -> Result:
     chosen, stem = decision.chosen, job.archive.name.removesuffix(".gz").removesuffix(".tar")
     artifact = job.work / "output" / f"{stem}-{job.target.name}.tar.gz"
     assert chosen.folder is not None
+    conclude(chosen.folder, decision.verified)
     digest = pack(chosen.folder, artifact, job.created)
     job.log(f"packed {chosen.backend}: {artifact.name}, {artifact.stat().st_size / 1e6:.2f} MB, BLAKE2b {digest[:16]}…")
     job.stage("done")

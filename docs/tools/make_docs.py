@@ -69,15 +69,16 @@ def support() -> str:
         "",
     ]
     parts += [
-        "**ran**: executed on the machine that ran the tests. **emulated**: executed under qemu-user.",
-        "**compiled only**: built and its file format checked, not executed. **refused**: the job fails and says why.",
+        "**ran**: executed on the machine that ran the tests. **emulated**: executed under qemu-user, on a software Vulkan",
+        "driver, or (Core ML) evaluated from the saved program. **compiled only**: built and its header checked, not",
+        "executed. **refused**: the job fails and says why. [Targets](targets.md) has the details.",
         "",
     ]
     parts += [
         "## Targets",
         "",
-        "| target | triple, CPU | back ends | convnet | transformer | trees | remarks |",
-        "|---|---|---|---|---|---|---|",
+        "| target | triple, CPU | back ends | convnet | transformer | trees | GPU part | remarks |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, target in targets().items():
         seen = record["targets"].get(name, {})
@@ -87,6 +88,7 @@ def support() -> str:
         ]
         machine = f"`{target.triple}` `{target.cpu}`" if target.triple else ""
         remarks = " ".join(filter(None, [target.refuse, *target.notes]))
+        cells.append(seen.get("gpu", "not recorded" if target.accelerate else ""))
         parts.append(f"| {name} | {machine} | {', '.join(target.backends)} | {' | '.join(cells)} | {remarks} |")
     parts += [
         "",

@@ -12,8 +12,9 @@ from compiling import loaded, one_node, target
 from neo_cli.base.errors import InternalError
 from neo_cli.model.build import Build
 from neo_cli.model.model import Model
-from neo_cli.packaging.layout import lay_out
+from neo_cli.packaging.layout import conclude, lay_out
 from neo_cli.packaging.pack import pack
+from neo_cli.runtime import archive
 
 
 @pytest.fixture
@@ -56,6 +57,15 @@ def test_compiled_meta_is_as_neo_writes_it(model: Model, tmp_path: Path) -> None
         },
         indent=4,
     )
+
+
+def test_compiled_meta_says_how_the_artifact_was_verified(model: Model, tmp_path: Path) -> None:
+    folder = lay_out(built(tmp_path, a=b"1"), model, target("rasp3b"), 0, tmp_path / "out")
+    conclude(folder, "emulated")
+    meta = json.loads((folder / "compiled.meta").read_text())
+    assert meta["Compilation"] == {"CreatedTime": 0, "Verified": "emulated"}
+    assert meta["Requirements"]["TargetPlatformArch"] == "ARM_EABIHF"
+    archive.verify(folder)
 
 
 def test_the_record_says_what_the_runtime_must_know(model: Model, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from neo_cli.runtime import archive
 from neo_cli.targets.devices import Target
 
 META = "compiled.meta"
+_ARCHS = {"armhf": "ARM_EABIHF", "armel": "ARM_EABI"}  # the API's names, where they are not ours in capitals
 
 
 def lay_out(build: Build, model: Model, target: Target, created: int, folder: Path) -> Path:
@@ -43,12 +44,20 @@ def lay_out(build: Build, model: Model, target: Target, created: int, folder: Pa
     return folder
 
 
+def conclude(folder: Path, verified: str) -> None:
+    """Write into compiled.meta how the artifact was verified, and the manifest anew."""
+    meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    meta["Compilation"]["Verified"] = verified
+    (folder / META).write_text(json.dumps(meta, indent=4), encoding="utf-8")
+    (folder / archive.MANIFEST).write_text(json.dumps(_manifest(folder)), encoding="utf-8")
+
+
 def _meta(model: Model, target: Target, created: int) -> Mapping[str, Any]:
     """compiled.meta as Neo writes it."""
     return {
         "Requirements": {
             "TargetPlatformOs": target.os.upper(),
-            "TargetPlatformArch": target.arch.upper(),
+            "TargetPlatformArch": _ARCHS.get(target.arch, target.arch.upper()),
             "TargetDeviceType": target.device_type,
         },
         "Compilation": {"CreatedTime": created},
@@ -85,5 +94,5 @@ def _record(build: Build, model: Model, target: Target) -> Mapping[str, Any]:
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = sorted({p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {archive.MANIFEST})
     return {"algorithm": "blake2s", "files": [{"name": n, "hash": archive.hash_of(folder / n)} for n in names]}
