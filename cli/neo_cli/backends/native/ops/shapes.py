@@ -69,6 +69,21 @@ def _contributed(
         return [(x.dtype, x.shape), ("float32", (0,)), ("float32", (0,)), (x.dtype, x.shape)][:outputs]
     if op in ("QLinearAdd", "QLinearMul") and inputs[3] is not None:
         return [(x.dtype, tuple(np.broadcast_shapes(x.shape, inputs[3].shape)))]
+    if op == "QLinearGlobalAveragePool":
+        last = int(attrs.get("channels_last", 0))
+        ones = (1,) * (len(x.shape) - 2)
+        return [(x.dtype, (x.shape[0], *ones, x.shape[-1]) if last else (*x.shape[:2], *ones))]
+    if op == "QGemm" and inputs[3] is not None:
+        rows = x.shape[1] if attrs.get("transA") else x.shape[0]
+        columns = inputs[3].shape[0] if attrs.get("transB") else inputs[3].shape[1]
+        zero = inputs[8] if len(inputs) > 8 else None
+        return [(zero.dtype if zero is not None else "float32", (rows, columns))]
+    if op == "QLinearConcat" and inputs[2] is not None and inputs[1] is not None:
+        parts = [v for v in inputs[2::3] if v is not None]
+        axis = int(attrs.get("axis", 1)) % len(parts[0].shape)
+        shape = list(parts[0].shape)
+        shape[axis] = sum(v.shape[axis] for v in parts)
+        return [(inputs[1].dtype, tuple(shape))]
     if op == "QuantizeLinear":
         zero = inputs[2] if len(inputs) > 2 else None
         return [(zero.dtype if zero is not None else "uint8", x.shape)]
