@@ -21,6 +21,8 @@ NET_BIND_CONNECT = 0b11  # TCP, from ABI 4
 SCOPE_ALL = 0b11  # abstract sockets and signals outside, from ABI 6
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | (1 << 14)
 NO_LANDLOCK = 97
+MAKE_DEVICES = 1 << 6 | 1 << 11  # character and block devices: no folder gives the right to make one
+PR_CAPBSET_DROP, LAST_CAPABILITY = 24, 63
 
 # architecture -> (audit number, system calls refused)
 REFUSED = {
@@ -57,7 +59,7 @@ def restrict_files(library: ctypes.CDLL, read: list[str], write: list[str]) -> N
         (read, EXECUTE | READ_FILE | READ_DIR),
         (["/proc"], READ_FILE | READ_DIR),
         (devices, READ_FILE | WRITE_FILE),
-        (write, rights),
+        (write, rights & ~MAKE_DEVICES),
     ):
         for path in paths:
             if not os.path.exists(path):
@@ -78,6 +80,12 @@ def restrict_files(library: ctypes.CDLL, read: list[str], write: list[str]) -> N
         raise OSError(ctypes.get_errno(), "no_new_privs")
     call(library, ctypes.c_long(RESTRICT), ctypes.c_int(ruleset), ctypes.c_uint32(0))
     os.close(ruleset)
+
+
+def drop_capabilities(library: ctypes.CDLL) -> None:
+    """Root keeps none of its powers over the exec that follows; whoever has none is refused and needs nothing."""
+    for number in range(LAST_CAPABILITY + 1):
+        library.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
 
 
 def refuse_calls(library: ctypes.CDLL) -> None:
@@ -110,6 +118,7 @@ def main(arguments: list[str]) -> None:
         chosen[name].append(value)
     library = libc()
     restrict_files(library, chosen["--read"], chosen["--write"])
+    drop_capabilities(library)
     refuse_calls(library)
     if chosen["--write"]:
         os.chdir(chosen["--write"][0])

@@ -38,6 +38,9 @@ SYSTEM = (
     "/sys/devices/system/node",
 )
 
+# Root inside is root outside where the kernel asks for the owner alone: settings of the machine that root may write.
+KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/acpi", "/proc/fs", "/proc/mtrr")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -129,8 +132,10 @@ def _bubblewrap(argv: Sequence[str], read: Sequence[Path], write: Sequence[Path]
     found = shutil.which("bwrap") or "bwrap"
     line = [
         found, "--unshare-user", "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-        "--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/dev/shm",
+        "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/dev/shm",
     ]  # fmt: skip
+    for name in KERNEL:
+        line += ["--ro-bind-try", name, name]
     for path in (*_readable(), *read):
         if path.is_symlink() and str(path) in SYSTEM:
             line += ["--symlink", os.readlink(path), str(path)]
