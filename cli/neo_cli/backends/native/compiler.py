@@ -11,6 +11,7 @@ from neo_cli.backends.native import bands, check, dlr, emulate, fusion, importer
 from neo_cli.backends.native import build as builder
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
+from neo_cli.backends.native.ops import chains
 from neo_cli.model import proto
 from neo_cli.model.build import Build
 from neo_cli.model.feeds import seeded
@@ -48,6 +49,7 @@ def lower(
     graph = verify.graph(layout.lay_out(graph, cpu), "layout")
     if options.get("bands", "auto") != "off":
         graph = verify.graph(bands.band(graph, cpu), "bands")
+    graph = verify.graph(chains.fuse(graph), "chains")
     stages.keep("3-layout.txt", graph.text())
     program = emit(graph, cpu, target.features, keep)
     verify.program(program, "emit")

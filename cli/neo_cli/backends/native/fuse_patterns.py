@@ -1,4 +1,4 @@
-"""Patterns that exporters write out in parts: GELU, SiLU, layer norm, attention."""
+"""Patterns that exporters write out in parts: GELU, SiLU, layer norm."""
 
 from __future__ import annotations
 
@@ -145,75 +145,3 @@ def _last_axis(node: Node) -> bool:
 def _row(value: Value | None, x: Value) -> bool:
     """A constant with one number for each element of the last axis."""
     return value is not None and value.const is not None and value.size == x.shape[-1] == (value.shape or (0,))[-1]
-
-
-def attention(r: Rewriter) -> None:
-    """softmax(q k^T * scale + mask) v over heads cut from the last axis of q, k and v."""
-    for softmax in [n for n in r.graph.nodes if n.op == "Softmax" and not n.domain]:
-        found = _attention(r, softmax)
-        if found is not None:
-            gone, node, last = found
-            r.replace(gone, node, last)
-            r.graph.prune()
-            r.refresh()
-
-
-def _attention(r: Rewriter, softmax: Node) -> tuple[list[Node], Node, Node] | None:
-    rank = len(softmax.outputs[0].shape)
-    if rank != 4 or softmax.attrs.get("axis", -1) not in (-1, 3) or softmax.outputs[0].dtype != "float32":
-        return None
-    value, scale, mask, gone = softmax.inputs[0], 1.0, None, [softmax]
-    while True:
-        node = r.maker(value, "Add", "Mul", "Div", "MatMul")
-        if node is None or r.sole_user(node.outputs[0]) is None:
-            return None
-        gone.append(node)
-        if node.op == "MatMul":
-            break
-        by = scalar(node.inputs[1])
-        if node.op == "Add" and mask is None and scale == 1.0:
-            whole = [v for v in node.inputs if v is not None and v.shape == node.outputs[0].shape]
-            score = next((v for v in whole if r.maker(v, "Mul", "Div", "MatMul")), None)
-            if score is None:
-                return None
-            mask, value = other(node, score), score
-        elif node.op in ("Mul", "Div") and by is not None:
-            scale, value = (scale * by if node.op == "Mul" else scale / by), node.inputs[0]
-        else:
-            return None
-    q, k = _heads(r, node.inputs[0], (0, 2, 1, 3)), _heads(r, node.inputs[1], (0, 2, 3, 1))
-    mix = r.sole_user(softmax.outputs[0])
-    v = _heads(r, mix.inputs[1], (0, 2, 1, 3)) if mix is not None and mix.op == "MatMul" else None
-    back = r.sole_user(mix.outputs[0]) if mix is not None else None
-    if q is None or k is None or v is None or back is None or back.op != "Transpose":
-        return None
-    flat = r.sole_user(back.outputs[0])
-    if flat is None or flat.op != "Reshape" or tuple(back.attrs.get("perm", ())) != (0, 2, 1, 3):
-        return None
-    batch, heads, length, keys = softmax.outputs[0].shape
-    if keys % r.lanes or q.shape[-1] // heads % r.lanes or v.shape != k.shape or q.shape[-1] != k.shape[-1]:
-        return None
-    if batch != 1 or flat.outputs[0].shape != q.shape or not _mask_fits(mask, length, softmax.outputs[0].shape[3]):
-        return None
-    attrs = {"heads": heads, "scale": scale}
-    made = Node("fast.Attention", flat.name, [q, k, v, mask], flat.outputs, attrs, origin=tuple(n.name for n in gone))
-    return [*gone, mix, back, flat], made, flat  # type: ignore[list-item]
-
-
-def _mask_fits(mask: Value | None, rows: int, columns: int) -> bool:
-    return mask is None or (mask.dtype == "float32" and mask.shape in ((1, 1, 1, columns), (1, 1, rows, columns)))
-
-
-def _heads(r: Rewriter, value: Value | None, order: tuple[int, ...]) -> Value | None:
-    """x of [1, length, width] behind Reshape to heads and a Transpose of that order; k may be turned in two steps."""
-    turned = r.maker(value, "Transpose")
-    if turned is None:
-        return None
-    perm = tuple(turned.attrs.get("perm", ()))
-    if order == (0, 2, 3, 1) and perm == (0, 1, 3, 2):
-        return _heads(r, turned.inputs[0], (0, 2, 1, 3))
-    cut = r.maker(turned.inputs[0], "Reshape")
-    if perm != order or cut is None or cut.inputs[0] is None or len(cut.inputs[0].shape) != 3:
-        return None
-    x = cut.inputs[0]
-    return x if x.shape[0] == 1 and cut.outputs[0].shape[:2] == x.shape[:2] else None

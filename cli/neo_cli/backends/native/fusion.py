@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neo_cli.backends.native import fuse_conv, fuse_patterns, fuse_shapes
+from neo_cli.backends.native import fuse_attention, fuse_conv, fuse_patterns, fuse_shapes
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import Graph
 from neo_cli.backends.native.rewrite import Rewriter
@@ -17,7 +17,7 @@ RULES = (
     fuse_conv.products,
     fuse_conv.norms,
     fuse_conv.affine,
-    fuse_patterns.attention,
+    fuse_attention.attention,
     fuse_shapes.channels_last,
     fuse_shapes.hoist,
     fuse_conv.endings,

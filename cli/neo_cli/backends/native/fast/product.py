@@ -6,7 +6,9 @@ from neo_cli.backends.native import schedule
 from neo_cli.backends.native.operators import Context
 
 
-def product(ctx: Context, rows: int, ins: int, lanes: int, outs: int) -> str:
+def product(
+    ctx: Context, rows: int, ins: int, lanes: int, outs: int, in_rows: int | None = None, out_rows: int | None = None
+) -> str:
     """The struct conv of a product of blocked rows with packed weights; the function has a `tap` of one zero."""
     plan = schedule.direct(ctx.cpu, 1, rows, ins, lanes, outs, 0)
     lane = int(not ctx.cpu.broadcast and lanes % 4 == 0)
@@ -20,9 +22,11 @@ def product(ctx: Context, rows: int, ins: int, lanes: int, outs: int) -> str:
 
     whole, edge = (plan.tiles.rows, plan.tiles.columns), plan.tiles.edge
     widths = (plan.vectors, 1 if plan.vectors > 1 and outs % plan.vectors else 0)
-    plane = rows * lanes
+    planes = [
+        (count or rows) * lanes for count in (in_rows, out_rows)
+    ]  # the rows of the tensors that these are part of
     return (
-        f"{{.in_block = {plane}, .out_plane = {plane}, .images = 1, .height = 1, .width = {rows}, .blocks = {ins}, "
+        f"{{.in_block = {planes[0]}, .out_plane = {planes[1]}, .images = 1, .height = 1, .width = {rows}, .blocks = {ins}, "
         f".panel = {plan.panel}, .taps = 1, .run = {lanes}, .pitch = {lanes}, .vectors = {plan.vectors}, "
         f".sections = {outs}, .rows = 1, .columns = {whole[1]}, .band = {plan.band}, .low = -__builtin_inff(), "
         f".high = __builtin_inff(), .tap = tap,\n     "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from neo_cli.backends.native import schedule
@@ -29,40 +31,29 @@ def layer_norm(node: Node, ctx: Context) -> str:
 
 @operator("fast.Attention")
 def attention(node: Node, ctx: Context) -> str:
-    """inputs: q, k, v of [1, length, heads * width], an additive mask or None."""
-    q, k, mask = node.inputs[0], node.inputs[1], node.inputs[3]
-    assert q is not None and k is not None
-    lanes, heads = ctx.cpu.lanes, node.attrs["heads"]
-    _, channels, _, queries = q.image
-    keys, width = k.image[3], channels // heads
+    """inputs: rows that hold q, k and v from column `offsets` on, an additive mask or None."""
+    attrs, mask, lanes = node.attrs, node.inputs[3], ctx.cpu.lanes
+    batch, heads, queries, keys, width = (attrs[key] for key in ("batch", "heads", "queries", "keys", "width"))
     sections = blocks_of(keys, lanes)
     vectors = schedule.direct(ctx.cpu, 1, queries, width // lanes, lanes, sections, 0).vectors
     ctx.include("rows.h")
-    scores = product(ctx, queries, width // lanes, lanes, sections)
-    # The values are read as weights of one vector; their last block of keys may hang over, scores there are zero.
-    mix = product(ctx, queries, sections, lanes, 1)
+    scores = product(ctx, queries, width // lanes, lanes, sections, in_rows=batch * queries)
+    mix = product(ctx, queries, sections, lanes, 1, out_rows=batch * queries)  # the values are weights of one vector
     t = ctx.scratch(sections * lanes * width, private=True)
-    s = ctx.scratch(sections * queries * lanes, private=True)
+    s = ctx.scratch(sections * lanes * queries, private=True)
+    u = ctx.scratch(sections * lanes * lanes, private=True) if keys % lanes else "0"
     zero = ctx.constant(np.zeros(sections * lanes, np.float32))
-    rows = 1 if mask is None or mask.shape[2] == 1 else mask.shape[2]
-    text = ""
-    if mask is not None:
-        m = ctx.scratch(rows * sections * lanes, private=True)
-        text = (
-            f"for (idx r = 0; r < {rows}; r++)\n"
-            f"    for (int i = 0; i < {sections * lanes}; i++) "
-            f"{m}[r * {sections * lanes} + i] = i < {keys} ? x3[r * {keys} + i] : -__builtin_inff();\n"
-        )
-    else:
-        beyond = np.zeros(sections * lanes, np.float32)
-        beyond[keys:] = -np.inf
-        m = ctx.constant(beyond)
+    shape = (1, 1, 1, keys) if mask is None else (1,) * (4 - len(mask.shape)) + mask.shape
+    steps = [math.prod(shape[axis + 1 :]) if shape[axis] > 1 else 0 for axis in range(3)]
+    planes = [batch * rows * lanes for rows in (queries, keys, keys)]
+    q, k, v = (f"x{i} + {attrs['offsets'][i] // lanes * planes[i]}" for i in range(3))
     return f"""\
 static const idx tap[] = {{0}};
 static const struct conv scores = {scores};
 static const struct conv mix = {mix};
 static const struct attention c = {{
-    .heads = {heads}, .queries = {queries}, .keys = {keys}, .width = {width}, .scale = {number(node.attrs["scale"])},
-    .mask_row = {0 if rows == 1 else sections * lanes}, .scores = &scores, .mix = &mix, .vectors = {vectors},
+    .batch = {batch}, .heads = {heads}, .queries = {queries}, .keys = {keys}, .width = {width},
+    .scale = {number(attrs["scale"])}, .mask_batch = {steps[0]}, .mask_head = {steps[1]}, .mask_row = {steps[2]},
+    .scores = &scores, .mix = &mix, .vectors = {vectors},
 }};
-{text}attend(&c, f, x0, x1, x2, {m}, {zero}, y0, {t}, {s});"""
+attend(&c, f, {q}, {k}, {v}, {"x3" if mask is not None else zero}, {zero}, y0, {t}, {s}, {u});"""

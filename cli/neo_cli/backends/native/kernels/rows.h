@@ -41,7 +41,13 @@ ALWAYS void softmax_rows(float *s, const float *mask, idx mask_row, int rows, in
         const float *m = mask + r * mask_row;
         vf most = splat(-__builtin_inff()), sum = {0};
         for (int b = 0; b < blocks; b++) {
-            const vf v = vload(p + b * step) * by + vload(m + b * VL);
+            float padded[VL];
+            const float *add = m + b * VL;
+            if (rest && b + 1 == blocks) { /* nothing may be read behind the mask's end */
+                for (int i = 0; i < VL; i++) padded[i] = i < VL - rest ? add[i] : -__builtin_inff();
+                add = padded;
+            }
+            const vf v = vload(p + b * step) * by + vload(add);
             vstore(p + b * step, v);
             most = vmax(most, v);
         }
@@ -64,34 +70,41 @@ ALWAYS void softmax_rows(float *s, const float *mask, idx mask_row, int rows, in
 }
 
 struct attention {
-    int heads, queries, keys, width; /* width of a head, a multiple of VL */
+    int batch, heads, queries, keys, width; /* the width of a head is a multiple of VL */
     float scale;
-    idx mask_row;
+    idx mask_batch, mask_head, mask_row;
     const struct conv *scores, *mix;
     int vectors; /* of the scores' tiles */
 };
 /* One head: keys transposed to packed weights t, scores and their softmax in s, s times the values as they lie. */
 NEVER void attend(const struct attention *c, const struct frame *f, const float *q, const float *k, const float *v,
-                  const float *mask, const float *zero, float *out, float *t, float *s) {
+                  const float *mask, const float *zero, float *out, float *t, float *s, float *u) {
     const int parts = c->width / VL, sections = (c->keys + VL - 1) / VL;
+    const idx q_plane = (idx)c->batch * c->queries * VL, k_plane = (idx)c->batch * c->keys * VL;
     struct frame alone = *f;
     alone.tid = 0, alone.nt = 1;
-    SPLIT(c->heads);
-    for (idx h = begin; h < end; h++) {
-        const float *qh = q + h * parts * c->queries * VL, *kh = k + h * parts * c->keys * VL;
-        const float *vh = v + h * parts * c->keys * VL;
+    SPLIT(c->batch * c->heads);
+    for (idx unit = begin; unit < end; unit++) {
+        const idx b = unit / c->heads, h = unit % c->heads;
+        const float *qh = q + h * parts * q_plane + b * c->queries * VL, *kh = k + h * parts * k_plane + b * c->keys * VL;
+        const float *vh = v + h * parts * k_plane + b * c->keys * VL;
         for (int g = 0; g < sections; g += c->vectors) {
             const int n = MIN(c->vectors, sections - g);
             float *to = t + (idx)g * VL * c->width;
             for (int d = 0; d < c->width; d++)
-                for (int j = 0; j < n * VL; j++) {
-                    const int key = g * VL + j;
-                    to[d * n * VL + j] = key < c->keys ? kh[((idx)(d / VL) * c->keys + key) * VL + d % VL] : 0;
-                }
+                for (int j = 0; j < n * VL; j++)
+                    to[d * n * VL + j] = g * VL + j < c->keys ? kh[d / VL * k_plane + (idx)(g * VL + j) * VL + d % VL] : 0;
         }
         conv_direct(c->scores, &alone, qh, t, zero, 0, s);
-        softmax_rows(s, mask, c->mask_row, c->queries, c->keys, c->scale);
-        for (int p = 0; p < parts; p++)
-            conv_direct(c->mix, &alone, s, vh + (idx)p * c->keys * VL, zero, 0, out + ((idx)h * parts + p) * c->queries * VL);
+        softmax_rows(s, mask + b * c->mask_batch + h * c->mask_head, c->mask_row, c->queries, c->keys, c->scale);
+        for (int p = 0; p < parts; p++) {
+            const float *values = vh + p * k_plane;
+            if (u) { /* keys end within a block: what lies behind them must be zero */
+                for (idx i = 0; i < (idx)sections * VL * VL; i++) u[i] = i < (idx)c->keys * VL ? values[i] : 0;
+                values = u;
+            }
+            conv_direct(c->mix, &alone, s, values, zero, 0,
+                        out + (h * parts + p) * q_plane + b * c->queries * VL);
+        }
     }
 }
