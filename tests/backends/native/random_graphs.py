@@ -409,3 +409,34 @@ def draw(family: str, seed: int, count: int) -> list[Sample]:
     maker = Maker(seed)
     found = [s for _ in range(2 * count) if (s := FAMILIES[family](maker)) is not None]
     return found[:count]
+
+
+def chained(m: Maker, length: int) -> Sample | None:
+    """A graph of elementwise operators in which results meet again, are broadcast, and are read twice."""
+    full = m.shape(3)
+    feeds = {"a": m.array(full), "b": m.array((1, *full[1:])), "c": m.array(full[2:]), "d": np.asarray(m.array(()))}
+    names, nodes = list(feeds), []
+    for k in range(length):
+        op = m.pick("Add", "Mul", "Sub", "Max", "Tanh", "Sigmoid", "Abs", "Relu", "Neg", "Where", "Clip")
+        recent = names[-3:]
+        used = [str(m.pick(*recent)), str(m.pick(*names))]
+        if op in ("Tanh", "Sigmoid", "Abs", "Relu", "Neg"):
+            used = used[:1]
+        if op == "Clip":
+            used = [used[0], "low", ""]
+        if op == "Where":
+            nodes.append(helper.make_node("Less", used, [f"m{k}"], name=f"m{k}"))
+            used = [f"m{k}", *used]
+        nodes.append(helper.make_node(op, used, [f"t{k}"], name=f"t{k}"))
+        names.append(f"t{k}")
+    low = numpy_helper.from_array(np.array(-0.7, np.float32), "low")
+    values = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, a.shape) for n, a in feeds.items()]
+    outputs = [onnx.ValueInfoProto(name=n) for n in (names[-1], names[-3])]
+    graph = helper.make_graph(nodes, "chain", values, outputs, [low])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    found = ort.InferenceSession(model.SerializeToString(), options).run(None, feeds)
+    for value, array in zip(model.graph.output, found):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, array.shape))
+    return Sample(model, feeds, found)

@@ -7,7 +7,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +144,7 @@ class Library:
         threads: int = 2,
         optimise: str = "-O1",
         cpu: str = "x86_64_v3",
+        prepare: Callable[[Graph], Graph] = lambda graph: graph,
     ) -> None:
         self.threads = threads
         self.cases: list[Case | None] = []
@@ -153,7 +154,7 @@ class Library:
         functions = []
         for i, proto in enumerate(protos):
             try:
-                case = Case(importer.load(model_of(proto)))
+                case = Case(prepare(importer.load(model_of(proto))))
                 functions.append(function(case, f"run_{i}", AVX2, headers, shared))
                 self.cases.append(case)
             except Exception as error:  # the caller decides what an error of one model means

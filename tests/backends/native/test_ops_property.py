@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backends.native.random_graphs import FAMILIES, Sample, draw
-from backends.native.rules_bench import Library
+from backends.native.random_graphs import FAMILIES, Maker, Sample, chained, draw
+from backends.native.rules_bench import Library, model_of
+from neo_cli.backends.native import importer
+from neo_cli.backends.native.ops import chains
 
 SLOW = {"max_examples": 4, "deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-def faults(samples: list[Sample], threads: int = 2, cpu: str = "x86_64_v3") -> list[str]:
+def faults(samples: list[Sample], threads: int = 2, cpu: str = "x86_64_v3", **how: Any) -> list[str]:
     """What differs, one line a sample."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        library = Library([s.model for s in samples], Path(folder), threads=threads, cpu=cpu)
+        library = Library([s.model for s in samples], Path(folder), threads=threads, cpu=cpu, **how)
         for index, sample in enumerate(samples):
             if index in library.errors:
                 found.append(f"{sample}: {library.errors[index]}")
@@ -52,3 +55,19 @@ def test_random_models_agree(family):
         assert faults(draw(family, seed, 24), build[1], build[0]) == []
 
     check()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_chains_in_one_loop_agree(seed):
+    maker = Maker(seed)
+    samples = [s for length in range(3, 19) if (s := chained(maker, length)) is not None]
+    assert faults(samples, prepare=chains.fuse) == []
+
+
+def test_a_chain_is_one_node_and_a_result_read_twice_ends_it():
+    graph = chains.fuse(importer.load(model_of(chained(Maker(3), 12).model)))
+    before = importer.load(model_of(chained(Maker(3), 12).model))
+    joined = [n for n in graph.nodes if n.op == chains.CHAIN]
+    assert joined and len(graph.nodes) < len(before.nodes)
+    assert sum(len(n.attrs["steps"]) if n.op == chains.CHAIN else 1 for n in graph.nodes) == len(before.nodes)
+    assert {v.name for v in graph.outputs} == {v.name for v in before.outputs}

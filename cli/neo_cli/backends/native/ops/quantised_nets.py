@@ -24,7 +24,11 @@ def global_average(node: Node, ctx: Context) -> str:
     channels = x.shape[-1] if last else x.shape[1]
     area = math.prod(x.shape[1:-1]) if last else math.prod(x.shape[2:])
     at = f"(i / {channels} * {area} + p) * {channels} + i % {channels}" if last else f"i * {area} + p"
-    value = quantised(f"(float)(a - {area} * (pm_i32){point(node, 2, 0, '0')}) * (x1[0] / (x3[0] * {area}.0f))", y.dtype, point(node, 4, 0, "0"))
+    value = quantised(
+        f"(float)(a - {area} * (pm_i32){point(node, 2, 0, '0')}) * (x1[0] / (x3[0] * {area}.0f))",
+        y.dtype,
+        point(node, 4, 0, "0"),
+    )
     return f"""{{ SPLIT({x.shape[0] * channels});
 for (idx i = begin; i < end; i++) {{
 pm_i32 a = 0;
@@ -37,7 +41,7 @@ y0[i] = {value};
 def gemm(node: Node, ctx: Context) -> str:
     """alpha * A * B + C on 8-bit integers; quantised again when an output scale is given, else float."""
     ctx.include("plain_types.h")
-    x, w, y = needed(node, 0), needed(node, 3), node.outputs[0]
+    x, y = needed(node, 0), node.outputs[0]
     rows, columns = y.shape
     turned_a, turned_b = integer(node, "transA", 0), integer(node, "transB", 0)
     depth = x.shape[0] if turned_a else x.shape[1]
