@@ -148,6 +148,14 @@ def affine(r: Rewriter) -> None:
             break
 
 
+def _only_rows(conv: Node, node: Node) -> bool:
+    """A reshape that leaves the last axis of a product alone: its rows are the same rows."""
+    if not conv.attrs["last"] or node.domain or node.op not in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
+        return False
+    before, after = conv.outputs[0].shape, node.outputs[0].shape
+    return len(after) > 1 and before[-1] == after[-1]
+
+
 def endings(r: Rewriter) -> None:
     """A sum with another tensor of the same shape and an activation, in the order in which they come."""
     changed = True
@@ -158,6 +166,10 @@ def endings(r: Rewriter) -> None:
             node = r.sole_user(y)
             if node is None:
                 continue
+            if _only_rows(conv, node):
+                _absorb(r, conv, node)
+                changed = True
+                break
             act = act_of(node)
             if act is not None and "act" not in conv.attrs and node.inputs[0] is y:
                 conv.attrs["act"] = act
@@ -167,7 +179,7 @@ def endings(r: Rewriter) -> None:
             summand = other(node, y) if node.op == "Add" and not node.domain else None
             if summand is None or conv.inputs[3] is not None or summand.const is not None:
                 continue
-            if summand.shape != y.shape or summand in r.graph.inputs or scalar(summand) is not None:
+            if summand.shape != y.shape or scalar(summand) is not None:
                 continue
             conv.inputs[3] = summand
             conv.attrs["add_after"] = "act" in conv.attrs

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from neo_cli.backends.native.emit import Program
 from neo_cli.backends.native.ir import C_TYPES, Graph
+from neo_cli.backends.native.layout_rules import needs
 from neo_cli.backends.native.memory import lives
 from neo_cli.base.errors import InternalError
 
@@ -45,6 +46,21 @@ def _interface(graph: Graph) -> Iterator[str]:
             yield f"{value.name} is the caller's and a constant"
 
 
+def _plain(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        if "." not in node.op:
+            for value in (*node.inputs, *node.outputs):
+                if value is not None and (value.layout.block or any(value.layout.border)):
+                    yield f"{node.op} {node.name} knows rows only and meets {value}"
+
+
+def _borders(graph: Graph) -> Iterator[str]:
+    for node in (part for n in graph.nodes for part in n.attrs.get("parts", [n])):
+        for value, border in needs(node):
+            if any(have < want for have, want in zip(value.layout.border, border)):
+                yield f"{node.name} needs a border of {border} around {value}"
+
+
 def _placed(program: Program) -> Iterator[str]:
     """Every tensor has a buffer that covers its life and size."""
     graph, plan = program.graph, program.plan
@@ -79,6 +95,8 @@ GRAPH: dict[str, Callable[[Graph], Iterator[str]]] = {
     "values are made before they are read, and once": _order,
     "types are known, shapes are numbers": _types,
     "the caller's tensors are row-major": _interface,
+    "plain operators see row-major tensors": _plain,
+    "images have the borders that their readers need": _borders,
 }
 PROGRAM: dict[str, Callable[[Program], Iterator[str]]] = {
     "every tensor has a buffer that covers its life": _placed,
@@ -87,8 +105,9 @@ PROGRAM: dict[str, Callable[[Program], Iterator[str]]] = {
 
 
 def graph(graph: Graph, stage: str) -> Graph:
-    """The graph, when all of GRAPH holds."""
-    _hold(((rule, fault) for rule, check in GRAPH.items() for fault in check(graph)), stage)
+    """The graph, when all of GRAPH holds that concerns it so early."""
+    rules = {rule: check for rule, check in GRAPH.items() if check is not _borders or stage in ("layout", "bands")}
+    _hold(((rule, fault) for rule, check in rules.items() for fault in check(graph)), stage)
     return graph
 
 
