@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import random
 import socket
 import sys
 import tarfile
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from fuzz.readers import READERS
+from fuzz.test_readers import damaged
 from jobs.stress import GOOD, drive
 from models.hostile import KINDS
 from neo_cli.base.errors import InputError
@@ -27,8 +30,10 @@ from neo_cli.jobs import launch, life
 from neo_cli.jobs.logs import log_path
 from neo_cli.packaging.unpack import unpack
 from neo_cli.worker.sandbox import probe
+from reliability.test_escapes import ways_out
 from worker.conftest import House, wait_for
 from worker.test_attempt import finish, runner
+from worker.test_sandbox import available
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(300)"
 NAME = "--compilation-job-name"
@@ -154,6 +159,31 @@ def hostile_models(folder: Path) -> dict[str, Any]:
     return {"sandbox": probe().name, "hostile_models": len(KINDS), "escapes": escapes, "not_failed": not_failed}
 
 
+def escapes(folder: Path) -> dict[str, Any]:
+    """Ways out of the sandbox, tried inside each tier that works here."""
+    figures: dict[str, Any] = {}
+    for tier in ("bubblewrap", "landlock"):
+        if available(tier):
+            tried, out = ways_out(tier, _made(folder / tier))
+            figures[tier] = {"tried": tried, "led_out": len(out)}
+    return figures
+
+
+def damaged_files(folder: Path, times: int) -> dict[str, int]:
+    """Damaged files for the binary readers; whatever is no refusal of theirs is counted."""
+    choose, broken = random.Random(1), 0
+    readers = [reader for name, reader in READERS.items() if name != "tflite"]
+    for reader in readers:
+        seed, file = reader.seed(), folder / reader.name
+        for _ in range(times):
+            file.write_bytes(damaged(seed, choose))
+            try:
+                reader.read(file)
+            except Exception:
+                broken += 1
+    return {"damaged_files": times * len(readers), "other_errors": broken}
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder
@@ -170,6 +200,8 @@ def main() -> None:
         figures["archives"] = hostile_archives(folder)
         figures["runners"] = killed_runners(folder, 2 if quick else 10)
         figures["models"] = hostile_models(folder)
+        figures["escapes"] = escapes(_made(folder / "escapes"))
+        figures["files"] = damaged_files(_made(folder / "files"), 100 if quick else 1000)
     print(json.dumps(figures, indent=2))
 
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from neo_cli.jobs.job import COMPLETED, FAILED
-from worker.conftest import ROLE, House
+from worker.conftest import House
 from worker.test_attempt import finish, runner
 
 S3RVER = shutil.which("s3rver") or str(Path(sys.prefix, "node_modules", ".bin", "s3rver"))
@@ -196,64 +196,3 @@ def test_a_bucket_may_be_a_folder(house: House) -> None:
     assert house.status("a") == COMPLETED and (root / "out" / "x" / "m 1-ml_c4.tar.gz").is_file()
     job = house.store.get("b")
     assert job is not None and job.status == FAILED and "has '.' or '..' as a part" in (job.reason or "")
-
-
-@pytest.mark.slow
-def test_a_model_package_is_looked_up(house: House) -> None:
-    """ModelPackageVersionArn: the first container's data, framework and inputs, asked of the configured endpoint."""
-    pytest.importorskip("moto.server", reason="moto is not installed")
-    import boto3
-
-    number = port()
-    line = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(number)]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        endpoint = f"http://127.0.0.1:{number}"
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", number)) == 0:
-                    break
-            time.sleep(0.1)
-        session = boto3.session.Session("k", "s", region_name="us-east-1")
-        storage, service = (session.client(n, endpoint_url=endpoint) for n in ("s3", "sagemaker"))
-        storage.create_bucket(Bucket="models")
-        storage.put_object(Bucket="models", Key="m.tar.gz", Body=house.archive.read_bytes())
-        service.create_model_package_group(ModelPackageGroupName="g")
-        container = {
-            "Image": "i", "ModelDataUrl": "s3://models/m.tar.gz", "Framework": "ONNX", "FrameworkVersion": "1.7",
-            "ModelInput": {"DataInputConfig": '{"x": [1, 8]}'},
-        }  # fmt: skip
-        specification = {
-            "Containers": [container],
-            "SupportedContentTypes": ["a/b"],
-            "SupportedResponseMIMETypes": ["a/b"],
-        }
-        arn = service.create_model_package(ModelPackageGroupName="g", InferenceSpecification=specification)[
-            "ModelPackageArn"
-        ]
-        request = {
-            "RoleArn": ROLE, "ModelPackageVersionArn": arn, "StoppingCondition": {"MaxRuntimeInSeconds": 120},
-            "OutputConfig": {"S3OutputLocation": f"file://{house.root}/out", "TargetDevice": "ml_c4", "CompilerOptions": OPTIONS},
-        }  # fmt: skip
-        house.service.call("CreateCompilationJob", {"CompilationJobName": "without", **request})
-        assert finish(runner(house)) == 0
-        house.environ |= {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1",
-        }  # fmt: skip
-        house.service.call("CreateCompilationJob", {"CompilationJobName": "with", **request})
-        house.service.call(
-            "CreateCompilationJob",
-            {"CompilationJobName": "unknown", **request, "ModelPackageVersionArn": arn[:-1] + "77"},
-        )
-        assert finish(runner(house)) == 0
-        for client in (storage, service):
-            client.close()
-    finally:
-        process.kill()
-        process.wait()
-    jobs = {name: house.store.get(name) for name in ("without", "with", "unknown")}
-    assert jobs["without"].status == FAILED and "no endpoint is configured" in jobs["without"].reason  # type: ignore
-    assert jobs["with"].status == COMPLETED, jobs["with"]  # type: ignore[union-attr]
-    assert jobs["unknown"].status == FAILED and "DescribeModelPackage" in jobs["unknown"].reason  # type: ignore
-    described = house.service.call("DescribeCompilationJob", {"CompilationJobName": "with"})
-    assert described["ModelPackageVersionArn"] == arn and "InputConfig" not in described

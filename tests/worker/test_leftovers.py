@@ -36,14 +36,13 @@ def files(house: House) -> set[str]:
     return kept | set(house.output)
 
 
-@pytest.mark.slow
-def test_nothing_is_left_of_mixed_jobs(house: House) -> None:
-    count = 20
+@pytest.mark.parametrize("count", [pytest.param(20, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)])
+def test_nothing_is_left_of_mixed_jobs(house: House, count: int) -> None:
     for number in range(count):
         house.create(f"j{number}")
     before = files(house) | {"work", "logs"} | {f"logs/j{n}.jsonl" for n in range(count)}
     process = runner(house, ODD)
-    for _ in range(400):
+    for _ in range(20 * count):
         for job in house.store.under_way():  # the fifth kind waits to be stopped
             log = log_path(house.environ, job.name)
             if job.status == INPROGRESS and int(job.name[1:]) % 5 == 4 and log.is_file() and "ready" in log.read_text():
