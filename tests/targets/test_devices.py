@@ -7,7 +7,7 @@ import pytest
 
 import neo_cli
 from neo_cli.backends import BACKENDS
-from neo_cli.targets.devices import Target, platform_name, target_of, targets
+from neo_cli.targets.devices import Target, absent, platform_name, target_of, targets
 
 MODEL = json.loads((Path(neo_cli.__file__).parent / "api" / "model.json").read_text(encoding="utf-8"))["shapes"]
 # The developer guide's table of documented combinations.
@@ -70,3 +70,13 @@ def test_target_of_reads_both_forms_of_output_config() -> None:
     )
     assert target_of({"TargetPlatform": {"Os": "LINUX", "Arch": "X86"}}) is None
     assert target_of({"TargetPlatform": {"Os": "LINUX", "Arch": "ARM64", "Accelerator": "NNA"}}) is None
+
+
+def test_what_has_no_record_is_told_with_what_there_is() -> None:
+    assert absent({"TargetDevice": "abacus"}) == "There is no target abacus."
+    told = absent({"TargetPlatform": {"Os": "ANDROID", "Arch": "ARM_EABIHF"}})
+    assert told.startswith(
+        "There is no target ANDROID_ARM_EABIHF. For ANDROID there are X86_64, X86_64_INTEL_GRAPHICS, X86,"
+    )
+    nna = {"Os": "LINUX", "Arch": "ARM64", "Accelerator": "NNA"}
+    assert absent({"TargetPlatform": nna}).startswith("The NNA accelerator has no public compiler")

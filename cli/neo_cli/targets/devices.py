@@ -89,4 +89,10 @@ def absent(output_config: Mapping[str, Any]) -> str:
     platform = output_config.get("TargetPlatform") or {}
     if platform.get("Accelerator") == UNDOCUMENTED_ACCELERATOR:
         return "The NNA accelerator has no public compiler and no documentation, so nothing can be compiled for it."
-    return f"There is no record of the target {output_config.get('TargetDevice') or platform_name(platform)}."
+    cells = (
+        [name.removeprefix(f"{platform['Os']}_") for name in targets() if name.startswith(f"{platform['Os']}_")]
+        if platform
+        else []
+    )
+    told = f" For {platform['Os']} there are {', '.join(cells)}." if cells else ""
+    return f"There is no target {output_config.get('TargetDevice') or platform_name(platform)}.{told}"
