@@ -74,7 +74,17 @@ def _record(build: Build, model: Model, target: Target) -> Mapping[str, Any]:
     told = ("engine", "backend", "precision", "verified")
     threads = useful_threads(model.graph)
     small = {"threads": threads} if threads else {}
-    beside = {"accelerator": {**{k: getattr(part, k) for k in told}, "settings": dict(part.settings)}} if part else {}
+    beside = (
+        {
+            "accelerator": {
+                **{k: getattr(part, k) for k in told},
+                "settings": dict(part.settings),
+                "device": target.accelerator or "GPU",
+            }
+        }
+        if part
+        else {}
+    )
     return {
         **small,
         **beside,
