@@ -28,8 +28,9 @@ def pinned(model: onnx.ModelProto, rows: int) -> onnx.ModelProto:
     made.CopyFrom(model)
     del made.graph.value_info[:]
     for value in (*made.graph.input, *made.graph.output):
-        value.type.tensor_type.shape.dim[0].Clear()
-        value.type.tensor_type.shape.dim[0].dim_value = rows
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].Clear()
+            value.type.tensor_type.shape.dim[0].dim_value = rows
     return made
 
 
@@ -70,6 +71,8 @@ def estimators() -> dict:
         "logistic": (make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()), LABEL),
         "normalised": (make_pipeline(preprocessing.Normalizer("l1"), linear_model.Ridge()), VALUE),
         "vectors": (svm.SVR(), VALUE),
+        "votes": (svm.SVC(), LABEL),
+        "votes for two": (svm.SVC(kernel="poly"), (LABEL > 0).astype(int)),
     }
 
 

@@ -35,7 +35,11 @@ def _classic(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | 
     if op in ("TreeEnsembleRegressor", "TreeEnsemble"):
         dtype = "float64" if op == "TreeEnsemble" and x.dtype == "float64" else "float32"
         return [(dtype, (rows, int(attrs.get("n_targets", 1))))]
-    if op in ("TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier"):
+    if op == "SVMClassifier":
+        classes = len(attrs.get("classlabels_ints") or ())
+        columns = classes if classes == 2 or len(attrs.get("prob_a") or ()) else classes * (classes - 1) // 2
+        return [("int64", (rows,)), ("float32", (rows, columns))] if classes else None
+    if op in ("TreeEnsembleClassifier", "LinearClassifier"):
         name = "classlabels_ints" if op != "TreeEnsembleClassifier" else "classlabels_int64s"
         labels = attrs.get(name) or ()
         return [("int64", (rows,)), ("float32", (rows, len(labels)))] if len(labels) else None
