@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from neo_cli.worker.compiler import GRACE, Compiler
 from neo_cli.worker.journal import Journal
 from neo_cli.worker.limits import Limits
 from neo_cli.worker.locations.base import Fetched, location_of
-from neo_cli.worker.sweep import work_folder
+from neo_cli.worker.sweep import remove, work_folder
 from neo_cli.worker.watched import T, watched
 
 LEASE, HEARTBEAT, LOOK = 30.0, 5.0, 0.25  # seconds: of a lease, between renewals, between looks at child and job
@@ -62,7 +61,7 @@ class Attempt:
         journal = Journal(log_path(self.environ, job.name), job.name, job.attempt, self.now)
         journal.line(f"attempt {job.attempt} begins")
         try:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             folder.mkdir(parents=True, mode=0o700)
             if not publish.finish_earlier(job, self.store, self.environ, self.now()):
                 self._work(folder, journal)
@@ -88,7 +87,7 @@ class Attempt:
         except OSError as error:
             self._fail(InternalError(f"The worker cannot work: {error}."), journal)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             journal.close()
 
     def _work(self, folder: Path, journal: Journal) -> None:

@@ -20,7 +20,7 @@ from neo_cli.frontends import CODE_CARRYING
 from neo_cli.jobs.job import Job
 from neo_cli.jobs.life import MARK, identity, token
 from neo_cli.worker import child as compiler_child
-from neo_cli.worker import sandbox, tree
+from neo_cli.worker import sandbox, tree, verdict
 from neo_cli.worker.journal import Journal
 
 GRACE = 10.0  # seconds between TERM and KILL
@@ -82,9 +82,8 @@ class Compiler:
 
     def result(self) -> dict[str, Any]:
         """What the child wrote; raises InternalError that says how it ended when it wrote nothing."""
-        file = self.folder / compiler_child.RESULT
-        if file.is_file():
-            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found = verdict.read(self.folder / compiler_child.RESULT, self.folder)
+        if found is not None:
             return found
         code = self.process.returncode
         number = -code if code is not None and code < 0 else (code - 128 if code and code > 128 else 0)

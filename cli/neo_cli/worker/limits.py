@@ -51,13 +51,17 @@ def size(environ: Mapping[str, str], name: str) -> int | None:
 
 def used_disk(folder: Path) -> int:
     """Bytes that the files below `folder` take on the disk."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-            except OSError:
-                continue
+    total, left = 0, [str(folder)]
+    while left:  # no recursion: a model's code decides how deep it is
+        try:
+            with os.scandir(left.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue
     return total
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,17 @@ from neo_cli.worker import begun
 def work_folder(environ: Mapping[str, str], name: str, attempt: int) -> Path:
     """Where an attempt works; nobody else writes there."""
     return home("state", environ) / "work" / f"{name}-{attempt}"
+
+
+def remove(folder: Path) -> None:
+    """Remove a work folder, whatever a model's code made of it: folders without rights, thousands of levels."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        pass
+    if os.path.lexists(folder):
+        for line in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            subprocess.run([*line, "--", str(folder)], stdin=subprocess.DEVNULL, capture_output=True)
 
 
 def sweep(store: Store, environ: Mapping[str, str]) -> list[str]:
@@ -28,7 +41,7 @@ def sweep(store: Store, environ: Mapping[str, str]) -> list[str]:
     live = {f"{job.name}-{job.attempt}" for job in store.under_way()}
     gone = [name for name in there if name not in live]
     for name in gone:
-        shutil.rmtree(root / name, ignore_errors=True)
+        remove(root / name)
     for name in notes:
         if name.removesuffix(".new") not in live:
             begun.clear(begun.folder(environ) / name, environ)
