@@ -80,12 +80,13 @@ def estimators() -> dict:
 def test_scikit_learn_models_agree(tmp_path):
     skl2onnx = pytest.importorskip("skl2onnx")
     from skl2onnx.common.data_types import FloatTensorType
+    from sklearn.base import is_classifier
 
     models = {}
     for name, (estimator, y) in estimators().items():
         estimator.fit(X, y.astype(int) if y.dtype == bool else y)
         last = estimator[-1] if hasattr(estimator, "steps") else estimator
-        options = {id(last): {"zipmap": False}} if hasattr(last, "predict_proba") else None
+        options = {id(last): {"zipmap": False}} if is_classifier(last) else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             sets = {"": 18, "ai.onnx.ml": 3}
