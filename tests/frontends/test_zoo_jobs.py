@@ -25,12 +25,12 @@ TARGET = targets()["ml_c4"]
 # A choice of each zoo that has every kind of file and layer; the frameworks' own tests have the rest.
 CHOSEN = {
     "TENSORFLOW": ("convnet", "function", "frozen", "saved-v1", "while"),
-    "KERAS": ("convnet", "convnet-h5", "unet", "rnn", "transformer", "keras2-convnet"),
-    "MXNET": ("resnet_v1", "mobilenet_v3", "segmenter", "detector_tail", "lstm", "transformer", "old_format"),
-    "PYTORCH": ("resnet", "mobile", "unet", "attention", "bert", "vit", "lstm", "scripted-resnet", "exported-vit"),
+    "KERAS": ("convnet", "convnet-h5", "rnn", "transformer", "keras2-convnet"),
+    "MXNET": ("resnet_v1", "segmenter", "detector_tail", "lstm", "transformer", "old_format"),
+    "PYTORCH": ("resnet", "mobile", "attention", "bert", "lstm", "scripted-resnet", "exported-vit"),
     "XGBOOST": ("breast_cancer", "iris", "diabetes", "ranking", "dart", "gblinear", "forest", "categorical"),
-    "TFLITE": ("convnet", "convnet-int8", "convnet-uint8", "unet", "transformer", "attention"),
-    "DARKNET": ("yolov3_tiny", "yolov2_tiny", "yolov4_tiny", "darknet19", "resnet"),
+    "TFLITE": ("convnet", "convnet-int8", "convnet-uint8", "transformer"),
+    "DARKNET": ("yolov3_tiny", "darknet19", "resnet"),
     "SKLEARN": ("logistic", "random_forest", "gradient_boosting", "hist_boosting", "svc", "knn", "mlp", "column_transformer", "stacking"),
 }  # fmt: skip
 ONNX = {name: (lambda make=make: make(True)) for name, make in BUILDERS.items()} | SMALL
