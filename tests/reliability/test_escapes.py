@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from neo_cli.jobs.logs import log_path
 from neo_cli.worker.sandbox import Tier, command, environment
+from worker.conftest import House
+from worker.test_attempt import finish
 from worker.test_sandbox import available
 
 SCRIPT = Path(__file__).with_name("escapes.py")
@@ -67,3 +70,24 @@ def test_no_way_leads_out(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     tried, out = ways_out(name, tmp_path)
     assert out == set() and tried > 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnxruntime", "native"])
+def test_a_job_compiles_in_the_second_tier(backend: str, house: House) -> None:
+    """Landlock must leave a compiler all that it needs: threads, programs of its own, temporary files."""
+    if not available("landlock"):
+        pytest.skip("landlock does not work on this machine")
+    output = {"S3OutputLocation": f"file://{house.root}/out", "TargetDevice": "ml_c5"}
+    house.create("a", OutputConfig={**output, "CompilerOptions": json.dumps({"backend": backend})})
+    code = (
+        "import neo_cli.worker.sandbox as s\ns._try_bubblewrap = lambda: 'forbidden here'\n"
+        "from neo_cli.worker.__main__ import main; raise SystemExit(main([]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=house.environ, cwd="/", start_new_session=True, stderr=subprocess.PIPE
+    )
+    assert finish(process) == 0
+    job = house.store.get("a")
+    assert job is not None and job.status == "COMPLETED", job
+    assert "sandbox: landlock" in log_path(house.environ, "a").read_text()

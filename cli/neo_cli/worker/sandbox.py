@@ -122,7 +122,7 @@ def _readable() -> list[Path]:
     import sysconfig
 
     roots = {Path(p) for p in SYSTEM if os.path.lexists(p)}
-    roots |= {Path(sys.prefix), Path(sys.base_prefix), Path(neo_cli.__file__).resolve().parent}
+    roots |= {Path(sys.prefix), Path(sys.base_prefix), Path(neo_cli.__file__).resolve().parents[1]}  # it is listed, too
     roots |= {Path(sysconfig.get_paths()[k]) for k in ("stdlib", "platstdlib", "purelib", "platlib")}
     roots.add(Path(sys.executable).resolve().parent.parent)
     return sorted(p for p in roots if p.exists())
