@@ -1,6 +1,7 @@
-"""The figures of docs/reliability.md, as JSON: python tests/bench/reliability.py [--quick].
+"""The figures of docs/reliability.md, as JSON: python tests/bench/reliability.py [--quick] [--write].
 
 Kills processes, feeds hostile models and archives and wrong command lines, and counts what went wrong. Takes minutes.
+--write puts the table into the document.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from worker.test_sandbox import available
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(300)"
 NAME = "--compilation-job-name"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+HEAD = "| tried | how often | result |\n|---|---|---|\n"
 REQUEST = {
     "CompilationJobName": "bad", "RoleArn": "arn:aws:iam::123456789012:role/Neo",
     "InputConfig": {"S3Uri": "file:///m.tar.gz", "Framework": "ONNX"},
@@ -185,6 +188,23 @@ def damaged_files(folder: Path, times: int) -> dict[str, int]:
     return {"damaged_files": times * len(readers), "other_errors": broken}
 
 
+def rows(figures: dict[str, Any]) -> list[str]:
+    """The table's rows."""
+    store, runs, requests = figures["store"], figures["runners"], figures["requests"]
+    models, escapes, files = figures["models"], figures["escapes"], figures["files"]
+    kinds = "pickle, joblib, TorchScript, Lambda, WriteFile"
+    tiers = " and ".join(f"{found['tried']} in {tier}" for tier, found in escapes.items())
+    return [
+        f"| workers of one store killed (KILL) or frozen (STOP) while {store['processes']} of them made {store['transitions']} moves of jobs | {store['killed']} and {store['frozen']} | jobs lost {store['jobs_lost']}, acknowledged moves lost {store['acknowledged_lost']}, jobs ended twice {store['ended_twice']}, illegal moves {store['illegal_moves']}, database damaged {store['damaged']} |",
+        f"| runners killed in the middle of a compilation | {runs['runners_killed']} | {runs['runners_killed'] - runs['jobs_not_completed']} COMPLETED by a second attempt; nothing ran any more after {runs['seconds_until_nothing_runs']} s; the next command noticed in {runs['seconds_a_command_takes_to_notice']:.2f} s; the second attempt was at work after {runs['seconds_until_another_attempt']} s |",
+        f"| wrong requests and command lines | {requests['bad_requests']} | accepted {requests['accepted']}, tracebacks {requests['tracebacks']} |",
+        f"| hostile archives | {figures['archives']['hostile_archives']} | unpacked {figures['archives']['unpacked']} |",
+        f"| models that run code when loaded carelessly ({kinds}), as whole jobs | {models['hostile_models']} | files written, connections made, artifacts published: {models['escapes']} |",
+        f"| ways out of the sandbox, tried as root inside it | {tiers} | led out: {sum(found['led_out'] for found in escapes.values())} |",
+        f"| damaged files for the readers of .params, .weights, ONNX, archives and pickles | {files['damaged_files']} | other errors than refusals: {files['other_errors']} |",
+    ]
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder
@@ -204,6 +224,9 @@ def main() -> None:
         figures["escapes"] = escapes(_made(folder / "escapes"))
         figures["files"] = damaged_files(_made(folder / "files"), 100 if quick else 1000)
     print(json.dumps(figures, indent=2))
+    if "--write" in sys.argv:
+        before, rest = DOCUMENT.read_text(encoding="utf-8").split(HEAD)
+        DOCUMENT.write_text(before + HEAD + "\n".join(rows(figures)) + rest[rest.index("\n\n") :], encoding="utf-8")
 
 
 if __name__ == "__main__":
