@@ -166,3 +166,15 @@ def test_a_forest_laid_out_has_children_side_by_side_and_leaves_that_stay():
     assert sorted([c for at in inner for c in (flat.child[at], flat.child[at] + 1)] + flat.roots.tolist()) == list(
         range(len(flat.value))
     )
+
+
+def test_any_number_of_rows_runs_in_one_library(start):
+    graph = random_forest(12, ["BRANCH_LT"], targets=2)
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    model, engine = start(graph, threads=2)
+    for rows in (1, 3, 200, 1):
+        x = X[:rows].copy()
+        x[0, 3] = np.nan
+        found = engine.run({"x": x})["y"]
+        np.testing.assert_allclose(found, model.oracle({"x": x})["y"], rtol=1e-5, atol=1e-5)
