@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.remove(str(Path(__file__).resolve().parent))  # a package of the tests has this file's name
+sys.path.pop(0)  # a package of the tests has this file's name
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fuzz.readers import READERS
 from fuzz.test_readers import damaged
