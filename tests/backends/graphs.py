@@ -16,13 +16,18 @@ KINDS = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": 
 def as_model(graph: onnx.ModelProto, root: Path, **options: object) -> Model:
     """The graph as a front end would return it."""
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    outputs = tuple(Tensor(o.name, KINDS[o.type], tuple(o.shape)) for o in session.get_outputs())
-    inputs = tuple(Tensor(i.name, KINDS[i.type], tuple(i.shape)) for i in session.get_inputs())
+    outputs = tuple(Tensor(o.name, KINDS[o.type], _sizes(o.shape)) for o in session.get_outputs())
+    inputs = tuple(Tensor(i.name, KINDS[i.type], _sizes(i.shape)) for i in session.get_inputs())
 
     def oracle(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip([o.name for o in outputs], session.run(None, dict(feeds)), strict=True))
 
     return Model(graph, inputs, outputs, Source("ONNX", root, options=options), oracle)  # type: ignore[arg-type]
+
+
+def _sizes(shape: list[object]) -> tuple[int, ...]:
+    """A named dimension is free."""
+    return tuple(size if isinstance(size, int) else -1 for size in shape)
 
 
 def feeds(model: Model, seed: int = 0) -> dict[str, np.ndarray]:
