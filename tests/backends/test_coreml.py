@@ -127,6 +127,18 @@ def image_classifier() -> onnx.ModelProto:
 
 
 @pytest.mark.slow
+def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
+    model = as_model(SMALL["convnet"](), tmp_path)
+    builds = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        builds.append(compile(model, COREML, {}, tmp_path / name))
+    one, two = ({name: file.read_bytes() for name, file in build.files.items()} for build in builds)
+    assert one == two
+    assert not any(b"conversion_date" in data for data in one.values())
+
+
+@pytest.mark.slow
 def test_image_inputs_and_class_labels_stand_in_the_package(tmp_path: Path) -> None:
     import coremltools as ct
 
@@ -134,7 +146,7 @@ def test_image_inputs_and_class_labels_stand_in_the_package(tmp_path: Path) -> N
     extras = {"image": {"type": "Image", "bias": [-1, -1, -1], "scale": 0.007843137255}}
     model = as_model(image_classifier(), tmp_path, input_extras=extras)
     build = compile(model, COREML, {"class_labels": "labels.txt"}, tmp_path)
-    assert build.emulate is None and build.notes
+    assert build.emulate is None and build.notes and build.settings["labels"] == ["cat", "dog", "bird"]
     spec = ct.models.MLModel(str(tmp_path / "model.mlpackage"), skip_model_load=True).get_spec()
     assert spec.description.input[0].type.WhichOneof("Type") == "imageType"
     assert spec.description.predictedFeatureName == "classLabel"

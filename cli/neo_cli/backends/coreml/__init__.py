@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import re
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -43,7 +45,9 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
     with _silence():
         mlmodel = _convert(ct, _pinned(model) if free else model, extras, labels)
         folder = work / PACKAGE
+        mlmodel.user_defined_metadata.pop("com.github.apple.coremltools.conversion_date", None)
         mlmodel.save(str(folder))
+    _settle(folder / "Manifest.json")
     files = {f"{PACKAGE}/{f.relative_to(folder).as_posix()}": f for f in sorted(folder.rglob("*")) if f.is_file()}
     names = {t.name: _identifier(t.name) for t in (*model.inputs, *model.outputs)}
     plain = not extras and not labels
@@ -61,9 +65,18 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
     )
     notes = tuple(text for holds, text in told if holds)
     return Build(
-        backend="coreml", engine="coreml", files=files, settings={"package": PACKAGE, "names": names}, notes=notes,
+        backend="coreml", engine="coreml", files=files, settings={"package": PACKAGE, "names": names} | ({"labels": labels} if labels else {}), notes=notes,
         emulate=(lambda inputs: by_rows(emulate, inputs, free)) if plain else None, emulator="numpy evaluation of the saved ML program" if plain else "",
     )  # fmt: skip
+
+
+def _settle(manifest: Path) -> None:
+    """The package's table of contents with identifiers made of its paths, not drawn: the same model, the same bytes."""
+    record = json.loads(manifest.read_text(encoding="utf-8"))
+    names = {k: str(uuid.uuid5(uuid.NAMESPACE_URL, item["path"])) for k, item in record["itemInfoEntries"].items()}
+    record["itemInfoEntries"] = {names[k]: item for k, item in record["itemInfoEntries"].items()}
+    record["rootModelIdentifier"] = names[record["rootModelIdentifier"]]
+    manifest.write_text(json.dumps(record, indent=4, sort_keys=True), encoding="utf-8")
 
 
 def _pinned(model: Model) -> Model:
@@ -95,7 +108,10 @@ def _convert(ct: Any, model: Model, extras: Mapping[str, Any], labels: list[str]
                 raise OperatorNotImplemented(
                     "coreml: shape ranges and enumerated shapes need a PYTORCH or TENSORFLOW model."
                 )
-            return ct.convert(model.source.handle, inputs=inputs, classifier_config=classifier, **common)
+            handle = model.source.handle
+            if type(handle).__module__.startswith("torch"):  # elsewhere the framework's own names are kept
+                common["outputs"] = [ct.TensorType(name=_identifier(t.name)) for t in model.outputs]
+            return ct.convert(handle, inputs=inputs, classifier_config=classifier, **common)
         from neo_cli.backends.coreml.mil import build
 
         program = build(model.graph)

@@ -16,6 +16,7 @@ class Engine:
     """A loaded .mlpackage; raises RuntimeError away from macOS."""
 
     _names: dict[str, str]
+    _labels: list[str] | None
     _outputs: list[dict[str, Any]]
     _model: Any
     _free: bool
@@ -28,6 +29,7 @@ class Engine:
         import coremltools as ct
 
         self._names = record["settings"]["names"]
+        self._labels = record["settings"].get("labels")
         self._outputs = record["outputs"]
         self._free = any(-1 in t["shape"] for t in record["inputs"])
         self._model = ct.models.MLModel(str(folder / record["settings"]["package"]))
@@ -39,6 +41,9 @@ class Engine:
         found = self._model.predict(
             {self._names[k]: v.astype(np.int32) if v.dtype == np.int64 else v for k, v in inputs.items()}
         )
+        if self._labels:  # a classifier's scores come by label, under a name of Core ML's
+            scores = found["classLabel_probs"]
+            found = {self._names[self._outputs[0]["name"]]: [[scores[label] for label in self._labels]]}
         return {t["name"]: np.asarray(found[self._names[t["name"]]]).astype(t["dtype"]) for t in self._outputs}
 
     def close(self) -> None:
