@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ class Sample:
     inputs: dict[str, np.ndarray]
     outputs: list[np.ndarray]
     exact: bool = False
+    levels: int = 0  # by how much a quantised number may be off
 
     def __str__(self) -> str:
         node = self.model.graph.node[0]
@@ -52,7 +52,7 @@ class Maker:
 
     def sample(
         self, op: str, inputs: list[np.ndarray | None], constants: dict[int, np.ndarray] | None = None, *, count: int = 1,
-        opset: int = 17, exact: bool = False, domain: str = "", **attrs: Any,
+        opset: int = 17, exact: bool = False, levels: int = 0, domain: str = "", **attrs: Any,
     ) -> Sample | None:  # fmt: skip
         constants = constants or {}
         total = max([len(inputs), *(k + 1 for k in constants)])
@@ -89,7 +89,7 @@ class Maker:
             value.CopyFrom(
                 helper.make_tensor_value_info(value.name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             )
-        return Sample(model, feeds, found, exact)
+        return Sample(model, feeds, found, exact, levels)
 
 
 def elementwise(m: Maker) -> Sample | None:
@@ -329,114 +329,3 @@ def product(m: Maker) -> Sample | None:
         )
     lead = m.shape(m.pick(0, 1, 2))
     return m.sample("MatMul", [m.array((*lead, rows, depth)), m.array((*m.pick(lead, ()), depth, columns))])
-
-
-def quantised(m: Maker) -> Sample | None:
-    kind = m.pick("uint8", "int8")
-    op = m.pick(
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "QLinearConv",
-        "QLinearMatMul",
-        "ConvInteger",
-        "MatMulInteger",
-        "DynamicQuantizeLinear",
-    )
-
-    def level(*shape: int, dtype: str = kind) -> np.ndarray:
-        info = np.iinfo(dtype)
-        return m.rng.integers(info.min, info.max + 1, shape).astype(dtype)
-
-    def scale(*shape: int) -> np.ndarray:
-        return (m.rng.random(shape) * 0.05 + 0.001).astype(np.float32)
-
-    if op == "QuantizeLinear":
-        x = m.array((3, 7, 5))
-        return (
-            m.sample(op, [x, scale(7), level(7)], exact=True, axis=1)
-            if m.rng.random() < 0.5
-            else m.sample(op, [x, scale(), level()], exact=True)
-        )
-    if op == "DequantizeLinear":
-        return m.sample(op, [level(3, 7, 5), scale(7), level(7)], exact=True, axis=1)
-    if op == "DynamicQuantizeLinear":
-        return m.sample(op, [m.array(m.shape(2))], count=3, exact=True)
-    wide = m.pick("int8", "uint8") if kind == "uint8" else "int8"
-    if op in ("QLinearConv", "ConvInteger"):
-        x, w = level(1, 4, 9, 7), level(6, 2, 3, 3, dtype=wide)
-        attrs = {"group": 2, "pads": [1, 0, 1, 2], "strides": [m.pick(1, 2), 1]}
-        if op == "ConvInteger":
-            return m.sample(
-                op,
-                [
-                    level(1, 4, 9, 7, dtype="uint8"),
-                    level(6, 2, 3, 3, dtype="uint8"),
-                    level(dtype="uint8"),
-                    level(dtype="uint8"),
-                ],
-                exact=True,
-                **attrs,
-            )
-        zero = np.zeros(6, wide)
-        bias = m.rng.integers(-900, 900, 6).astype(np.int32)
-        parts = [
-            x,
-            scale(),
-            level(),
-            w,
-            scale(6),
-            zero,
-            np.float32(m.rng.random() * 2 + 0.5).reshape(()),
-            level(),
-            bias,
-        ]
-        return m.sample(op, parts, {k: v for k, v in enumerate(parts) if k}, exact=True, **attrs)
-    a, b = level(5, 17), level(17, 7, dtype=wide)
-    if op == "MatMulInteger":
-        return m.sample(op, [a, b, level(), level(dtype=wide)], exact=True)
-    parts = [a, scale(), level(), b, scale(), level(dtype=wide), np.float32(m.rng.random() + 0.2).reshape(()), level()]
-    return m.sample(op, parts, {k: v for k, v in enumerate(parts) if k not in (0, 3)}, exact=True)
-
-
-FAMILIES: dict[str, Callable[[Maker], Sample | None]] = {
-    f.__name__: f
-    for f in (elementwise, unary, cast, reduction, movement, convolution, pooling, resize, normal, product, quantised)
-}
-
-
-def draw(family: str, seed: int, count: int) -> list[Sample]:
-    """`count` samples of a family, or as many as ONNX Runtime accepts of twice that number."""
-    maker = Maker(seed)
-    found = [s for _ in range(2 * count) if (s := FAMILIES[family](maker)) is not None]
-    return found[:count]
-
-
-def chained(m: Maker, length: int) -> Sample | None:
-    """A graph of elementwise operators in which results meet again, are broadcast, and are read twice."""
-    full = m.shape(3)
-    feeds = {"a": m.array(full), "b": m.array((1, *full[1:])), "c": m.array(full[2:]), "d": np.asarray(m.array(()))}
-    names, nodes = list(feeds), []
-    for k in range(length):
-        op = m.pick("Add", "Mul", "Sub", "Max", "Tanh", "Sigmoid", "Abs", "Relu", "Neg", "Where", "Clip")
-        recent = names[-3:]
-        used = [str(m.pick(*recent)), str(m.pick(*names))]
-        if op in ("Tanh", "Sigmoid", "Abs", "Relu", "Neg"):
-            used = used[:1]
-        if op == "Clip":
-            used = [used[0], "low", ""]
-        if op == "Where":
-            nodes.append(helper.make_node("Less", used, [f"m{k}"], name=f"m{k}"))
-            used = [f"m{k}", *used]
-        nodes.append(helper.make_node(op, used, [f"t{k}"], name=f"t{k}"))
-        names.append(f"t{k}")
-    low = numpy_helper.from_array(np.array(-0.7, np.float32), "low")
-    values = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, a.shape) for n, a in feeds.items()]
-    outputs = [onnx.ValueInfoProto(name=n) for n in (names[-1], names[-3])]
-    graph = helper.make_graph(nodes, "chain", values, outputs, [low])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    found = ort.InferenceSession(model.SerializeToString(), options).run(None, feeds)
-    for value, array in zip(model.graph.output, found):
-        value.CopyFrom(helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, array.shape))
-    return Sample(model, feeds, found)
