@@ -93,7 +93,9 @@ def drive(folder: Path, processes: int, jobs: int, kills: int, seed: int) -> dic
         at_work = [n for n in range(processes) if (folder / f"{running[n].pid}.acknowledged").is_file()]
         if not at_work:
             continue
-        victim = choose.choice(at_work)
+        holders = {job.runner.pid for job in store.under_way() if job.runner is not None}
+        holding = [n for n in at_work if running[n].pid in holders]
+        victim = choose.choice(holding if holding and choose.random() < 0.7 else at_work)
         if choose.random() < 0.25:
             frozen += 1
             running[victim].send_signal(signal.SIGSTOP)  # whoever finds its lease over ends it; it may hold the lock
