@@ -25,6 +25,7 @@ class Direct:
     tiles: Tiles
     panel: int
     band: int
+    panels_first: bool = False  # panels outside groups: the input does not stay in the second level, the output does
 
 
 def tiles(cpu: Cpu, vectors: int, height: int, width: int) -> Tiles:
@@ -47,8 +48,10 @@ def direct(cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vecto
     fit = max(1, cpu.panel // (steps * vectors * cpu.lanes * 4))
     panels = math.ceil(blocks / fit)
     count = math.ceil(height / shape.rows) * math.ceil(width / shape.columns)
-    band = count if in_bytes <= cpu.band * 2 else max(4, math.ceil(count * cpu.band / in_bytes))
-    return Direct(vectors, shape, math.ceil(blocks / panels), band)
+    band = count if in_bytes <= cpu.band * 3 else max(4, math.ceil(count * cpu.band / in_bytes))
+    out_bytes = out_vectors * cpu.lanes * height * width * 4
+    first = panels > 1 and in_bytes > 2 * cpu.band and out_bytes <= cpu.band
+    return Direct(vectors, shape, math.ceil(blocks / panels), count if first else band, first)
 
 
 def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int:

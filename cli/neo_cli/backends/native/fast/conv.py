@@ -141,7 +141,7 @@ static const struct conv c = {{
     .in_image = {x.pitch[0]}, .in_block = {x.pitch[1]}, .in_row = {sh * x.pitch[2]},
     .out_image = {y.pitch[0]}, .out_plane = {y.pitch[1]}, .out_row = {y.pitch[2]},
     .add_image = {add_pitch[0]}, .add_plane = {add_pitch[1]}, .add_row = {add_pitch[2]},
-    .images = {n}, .height = {height}, .width = {width}, .blocks = {ins}, .panel = {plan.panel},
+    .images = {n}, .height = {height}, .width = {width}, .blocks = {ins}, .panel = {plan.panel}, .panels_first = {int(plan.panels_first)},
     .taps = {len(taps)}, .run = {run}, .skip = {skip}, .pitch = {pitch}, .vectors = {plan.vectors}, .sections = {outs},
     .rows = {tiles.rows}, .columns = {tiles.columns}, .band = {plan.band}, .add_after = {int(bool(attrs.get("add_after")))},
     {act.fields(ctx)}, .tap = tap,

@@ -14,6 +14,7 @@ struct conv {
     int skip;                                   /* the last of a block's `run` in the last block, which are padding */
     int vectors, sections;                      /* output vectors of a group; of all */
     int rows, columns, band;                    /* of a tile; tiles of a band */
+    int panels_first;
     int act, add_after;
     float a, b, low, high;
     const idx *tap;
@@ -157,6 +158,12 @@ ALWAYS void conv_tiles(const struct conv *c, const float *in, const float *w, co
 /* The share of the slowest of n threads in `units` equal pieces, times n: 1 is a perfect split. */
 ALWAYS float conv_balance(int units, int n) { return (float)((units + n - 1) / n * n) / units; }
 
+/* Where the weights of a group of output vectors begin, from input block k on. */
+ALWAYS const float *conv_weights(const struct conv *c, const float *w, int g, int k) {
+    const int vectors = MIN(c->vectors, c->sections - g * c->vectors);
+    return w + (idx)c->taps * c->run * VL * ((idx)c->blocks * c->vectors * g + (idx)k * vectors);
+}
+
 /* Panels in the first-level cache, inside groups of output channels, inside bands of tiles in the second level. */
 NEVER void conv_direct(const struct conv *c, const struct frame *f, const float *in, const float *w, const float *bias,
                        const float *add, float *out) {
@@ -172,21 +179,23 @@ NEVER void conv_direct(const struct conv *c, const struct frame *f, const float 
     if (f->bottom) { /* tiles are one row high then */
         t0 = f->top * (tiles / c->height), t1 = f->bottom * (tiles / c->height);
     }
-    const idx block_floats = (idx)c->taps * c->run * VL;
     for (int image = 0; image < c->images; image++)
         for (int t = t0; t < t1; t += c->band) {
-            for (int g = g0; g < g1; g++) {
-                const int vectors = MIN(c->vectors, c->sections - g * c->vectors);
-                const float *wg = w + block_floats * c->blocks * c->vectors * g;
-                for (int k = 0; k < c->blocks; k += c->panel) {
-                    const int blocks = MIN(c->panel, c->blocks - k);
-                    const float *wp = wg + block_floats * k * vectors, *next = wp + block_floats * blocks * vectors;
-                    const int flags = (k == 0 ? CONV_FIRST : 0) | (k + blocks == c->blocks ? CONV_LAST : 0);
-                    conv_tiles(c, in + image * c->in_image + k * c->in_block, wp, bias + g * c->vectors * VL,
-                               add ? add + image * c->add_image + g * c->vectors * c->add_plane : 0,
-                               out + image * c->out_image + g * c->vectors * c->out_plane, t, MIN(t + c->band, t1), vectors,
-                               blocks, flags, (const char *)next, (idx)(block_floats * blocks * vectors) * 4);
-                }
+            /* Panels inside groups; or outside, where the input would not stay in the second level but the output does. */
+            const int panels = (c->blocks + c->panel - 1) / c->panel, count = g1 - g0;
+            const float *wp = conv_weights(c, w, g0, 0);
+            for (int i = 0; i < count * panels; i++) {
+                const int g = g0 + (c->panels_first ? i % count : i / panels);
+                const int k = (c->panels_first ? i / count : i % panels) * c->panel;
+                const float *next = conv_weights(c, w, g0 + (c->panels_first ? (i + 1) % count : (i + 1) / panels),
+                                                 (c->panels_first ? (i + 1) / count : (i + 1) % panels) * c->panel);
+                const int vectors = MIN(c->vectors, c->sections - g * c->vectors), blocks = MIN(c->panel, c->blocks - k);
+                const int flags = (k == 0 ? CONV_FIRST : 0) | (k + blocks == c->blocks ? CONV_LAST : 0);
+                conv_tiles(c, in + image * c->in_image + k * c->in_block, wp, bias + g * c->vectors * VL,
+                           add ? add + image * c->add_image + g * c->vectors * c->add_plane : 0,
+                           out + image * c->out_image + g * c->vectors * c->out_plane, t, MIN(t + c->band, t1), vectors, blocks,
+                           flags, (const char *)next, (idx)c->taps * c->run * VL * blocks * vectors * 4);
+                wp = next;
             }
         }
 }
