@@ -25,7 +25,13 @@ struct frame {
 /* The compiler itself may call these. */
 void *memset(void *to, int byte, size_t count) {
     unsigned char *t = to;
-    for (size_t i = 0; i < count; i++) {
+    size_t i = 0;
+    typedef uint64_t word __attribute__((aligned(1), may_alias));
+    for (; i + 8 <= count; i += 8) {
+        *(word *)(t + i) = 0x0101010101010101ull * (unsigned char)byte;
+        __asm__ volatile("" : : : "memory");
+    }
+    for (; i < count; i++) {
         t[i] = (unsigned char)byte;
         __asm__ volatile("" : : : "memory");
     }
