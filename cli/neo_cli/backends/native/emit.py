@@ -53,6 +53,7 @@ def emit(graph: Graph, cpu: Cpu, features: Sequence[str], keep: bool = False) ->
             *functions,
             _steps(graph, {step: phases(bodies[step]) for step in steps}),
             _tables(program, features),
+            _RUNS,
             *kernels(("team.h", "dlr.h")),
             "",
         ]
@@ -193,43 +194,48 @@ NEO_API size_t neo_scratch_bytes(int32_t threads) {{ return SHARED + (size_t)thr
 NEO_API size_t neo_weights_bytes(void) {{ return {program.weights.size}u; }}
 NEO_API size_t neo_weights_offset(void) {{ return {program.weights.start}u; }}
 NEO_API const char *neo_features(void) {{ return "{" ".join(features)}"; }}
+"""
+
+
+# How a run goes: on each of several threads, for several rows, for measuring. `SHARED` and the like stand in the tables.
+_RUNS = """\
 NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
-                     int32_t thread, int32_t threads, neo_wait wait, void *team) {{
+                     int32_t thread, int32_t threads, neo_wait wait, void *team) {
     unsigned char *arena = scratch;
-    const struct frame frame = {{weights, arena, arena + SHARED + (size_t)thread * PRIVATE, inputs, outputs, thread, threads,
-                                0, 0, wait, team}};
+    const struct frame frame = {weights, arena, arena + SHARED + (size_t)thread * PRIVATE, inputs, outputs, thread, threads,
+                                0, 0, wait, team};
     const uintptr_t saved = fp_enter();
-    for (int step = 0; step < STEPS; step++) {{
+    for (int step = 0; step < STEPS; step++) {
         steps[step].run(&frame);
         if (threads > 1) wait(team);
-    }}
+    }
     fp_leave(saved);
-}}
-NEO_API void neo_rows(const void *const *inputs, void *const *outputs, const void *weights, void *scratch, int64_t rows) {{
+}
+NEO_API void neo_rows(const void *const *inputs, void *const *outputs, const void *weights, void *scratch, int64_t rows) {
     const void *in[INPUTS + 1];
     void *out[OUTPUTS + 1];
-    for (int64_t row = 0; row < rows; row++) {{
+    for (int64_t row = 0; row < rows; row++) {
         for (int i = 0; i < INPUTS; i++) in[i] = (const unsigned char *)inputs[i] + row * tensors[i].bytes;
         for (int i = 0; i < OUTPUTS; i++) out[i] = (unsigned char *)outputs[i] + row * tensors[INPUTS + i].bytes;
         neo_run(in, out, weights, scratch, 0, 1, 0, 0);
-    }}
-}}
+    }
+}
 /* One run on one thread; ticks[step] is what the step took, in cycles of the time stamp counter. */
 NEO_API int32_t neo_profile(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
-                            uint64_t *ticks) {{
+                            uint64_t *ticks) {
 #if defined(__x86_64__) || defined(__i386__)
     unsigned char *arena = scratch;
-    const struct frame frame = {{weights, arena, arena + SHARED, inputs, outputs, 0, 1, 0, 0, 0, 0}};
+    const struct frame frame = {weights, arena, arena + SHARED, inputs, outputs, 0, 1, 0, 0, 0, 0};
     const uintptr_t saved = fp_enter();
-    for (int step = 0; step < STEPS; step++) {{
+    for (int step = 0; step < STEPS; step++) {
         const uint64_t start = __builtin_readcyclecounter();
         steps[step].run(&frame);
         ticks[step] = __builtin_readcyclecounter() - start;
-    }}
+    }
     fp_leave(saved);
 #endif
     return STEPS;
-}}
+}
 """
 
 

@@ -149,17 +149,27 @@ static const struct conv c = {{
     .edge = {{{kernel(tiles.edge, widths[0])}, {kernel(tiles.edge, widths[1])}}}, .edge_columns = {tiles.edge[1] if tiles.edge else 0},
 }};
 """
+    return text + _call(node, ctx, parts, plan.vectors)
+
+
+def _call(node: Node, ctx: Context, parts: np.ndarray, vectors: int) -> str:
+    """The call, or one for each group, with weights and bias packed; `parts` are the groups' weights."""
+    x, y, add, attrs = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs
+    assert x is not None
+    lanes, block = ctx.cpu.lanes, x.layout.block
+    ocg, icg = parts.shape[1:3]
+    ins, outs = blocks_of(icg, block), blocks_of(ocg, lanes)
+    add_plane = add.pitch[1] if add is not None else 0
     start = x.first - attrs["pads"][0] * x.pitch[2] - attrs["pads"][1] * block
     added = f"x3 + {add.first}" if add is not None else "0"
-    packed = [pack(part, block, lanes, plan.vectors) for part in parts]
+    packed = [pack(part, block, lanes, vectors) for part in parts]
     bias = _bias(node)
-    ocg = oc * factor // group
     biases = [padded(None if bias is None else bias[i * ocg : (i + 1) * ocg], ocg, lanes) for i in range(len(parts))]
     w, b = ctx.constant(np.concatenate(packed)), ctx.constant(np.concatenate(biases))
     if len(parts) == 1:
-        return text + f"conv_direct(&c, f, x0 + {start}, {w}, {b}, {added}, y0 + {y.first});"
-    add_step = f" + g * {outs * add_pitch[1]}" if add is not None else ""
-    return text + (
+        return f"conv_direct(&c, f, x0 + {start}, {w}, {b}, {added}, y0 + {y.first});"
+    add_step = f" + g * {outs * add_plane}" if add is not None else ""
+    return (
         f"for (int g = 0; g < {len(parts)}; g++)\n"
         f"    conv_direct(&c, f, x0 + {start} + g * {ins * x.pitch[1]}, {w} + g * {packed[0].size}, {b} + g * {outs * lanes}, "
         f"{added}{add_step}, y0 + {y.first} + g * {outs * y.pitch[1]});"
