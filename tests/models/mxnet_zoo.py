@@ -240,7 +240,21 @@ def arithmetic(folder: Path) -> str | None:
     s = Sym()
     x = s.var("data")
     other = s.param("other", s.random.uniform(0.5, 1.5, (1, 4, 1, 1)))
-    for kind in ["sigmoid", "softsign", "sin", "cos", "erf", "relu", "exp", "sqrt", "log", "abs", "negative", "square", "tanh"]:
+    for kind in [
+        "sigmoid",
+        "softsign",
+        "sin",
+        "cos",
+        "erf",
+        "relu",
+        "exp",
+        "sqrt",
+        "log",
+        "abs",
+        "negative",
+        "square",
+        "tanh",
+    ]:
         x = s.op(kind, s.op("_plus_scalar", x, scalar=0.05) if kind in ("sqrt", "log") else x)
     scalars = {"minus": 0.2, "rminus": 1, "mul": 1.5, "maximum": -1.5, "minimum": 2.5}
     for kind, scalar in scalars.items():

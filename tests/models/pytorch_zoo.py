@@ -210,7 +210,9 @@ MODELS: dict[str, Model] = {
     "unet": _traced(Unet, IMAGE),
     "attention": _traced(Attention, torch.zeros(2, 9, 32)),
     "bert": _traced(Bert, IDS),
-    "encoder-norm-first": _traced(lambda: nn.TransformerEncoderLayer(32, 4, 64, norm_first=True, batch_first=True), torch.zeros(2, 9, 32)),
+    "encoder-norm-first": _traced(
+        lambda: nn.TransformerEncoderLayer(32, 4, 64, norm_first=True, batch_first=True), torch.zeros(2, 9, 32)
+    ),
     "multihead": _traced(Attend, torch.zeros(2, 9, 32)),
     "vit": _traced(Vit, IMAGE),
     "lstm": _traced(lambda: Tagger(nn.LSTM), torch.zeros(1, 11, 6)),

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-
 Level = tuple[int | None, list[int], list[int]]  # the size of a dense dimension; else row segments and indices
 KINDS = {1: "int32", 2: "uint16", 3: "uint8"}
 
