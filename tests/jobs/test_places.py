@@ -10,21 +10,21 @@ from neo_cli.jobs.places import absolute, fault, path_of
 @pytest.mark.parametrize(
     ("place", "uri"),
     [
-        ("m.tar.gz", "file:///work/m.tar.gz"),
-        ("./a/../m.tar.gz", "file:///work/m.tar.gz"),
+        ("m.tar.gz", "file:///here/m.tar.gz"),
+        ("./a/../m.tar.gz", "file:///here/m.tar.gz"),
         ("/abs/m.tar.gz", "file:///abs/m.tar.gz"),
         ("file:///abs/m.tar.gz", "file:///abs/m.tar.gz"),
-        ("file://m.tar.gz", "file:///work/m.tar.gz"),
+        ("file://m.tar.gz", "file:///here/m.tar.gz"),
         ("file://localhost/abs/m", "file:///abs/m"),
         ("~/out", "file:///home/u/out"),
-        ("a b%ü", "file:///work/a%20b%25%C3%BC"),
-        ("out/", "file:///work/out/"),
+        ("a b%ü", "file:///here/a%20b%25%C3%BC"),
+        ("out/", "file:///here/out/"),
         ("s3://bucket/key", "s3://bucket/key"),
         ("https://h/x", "https://h/x"),
     ],
 )
 def test_places_become_absolute(place: str, uri: str) -> None:
-    assert absolute(place, "/work", "/home/u") == uri
+    assert absolute(place, "/here", "/home/u") == uri
 
 
 @given(
