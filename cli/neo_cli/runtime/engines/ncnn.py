@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,9 @@ class Engine:
     @staticmethod
     def missing(settings: Mapping[str, Any]) -> str | None:
         """Why this machine should not run such a network by itself: it asks for a GPU, and there is none."""
-        import ncnn
+        import ncnn  # noqa: F401  its absence is told as such
 
-        if settings["vulkan"] and not _gpus(ncnn):
+        if settings["vulkan"] and not _look():
             return "this machine has no GPU with a Vulkan driver."
         return None
 
@@ -58,6 +60,16 @@ class Engine:
 
     def close(self) -> None:
         self._net.clear()
+
+
+def _look() -> bool:
+    """Whether there is a GPU, asked in a process of its own: a driver that fails must not end this one."""
+    code = "import ncnn, neo_cli.runtime.engines.ncnn as e; print('gpus', len(e._gpus(ncnn)))"
+    try:
+        asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0 and asked.stdout.split()[-2:] not in ([], ["gpus", "0"])
 
 
 def _gpus(ncnn: Any) -> list[int]:
