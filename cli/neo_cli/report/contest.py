@@ -136,7 +136,10 @@ def _try(entry: Entry, model: Model, cases: list[Case], gate: float | None, runn
             "failed",
             CompileError(f"The code of the back end {entry.backend} does not run: {text}"),
         )
-    entry.why, entry.loaded = entry.error.message, None
+    entry.why = entry.error.message
+    if entry.loaded is not None:
+        entry.loaded.close()
+        entry.loaded = None
     log(f"check {entry.backend}: {entry.why}")
 
 

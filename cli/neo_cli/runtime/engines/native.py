@@ -103,7 +103,7 @@ class _Team:
         self._address = self._memory.ctypes.data
         library.neo_team_start(self._address, self.threads)
         self._workers = [
-            threading.Thread(target=library.neo_team_work, args=(self._address, index), daemon=True)
+            threading.Thread(target=_work, args=(library, self._memory, index), daemon=True)
             for index in range(1, self.threads)
         ]
         for worker in self._workers:
@@ -162,3 +162,8 @@ def _aligned(size: int, zero: bool = False) -> np.ndarray:
     raw = (np.zeros if zero else np.empty)(size + ALIGN, np.uint8)
     start = -raw.ctypes.data % ALIGN
     return raw[start : start + size]
+
+
+def _work(library: ctypes.CDLL, memory: np.ndarray, index: int) -> None:
+    """One worker's life. It holds the team's memory: given back too early, another team's would be taken for it."""
+    library.neo_team_work(memory.ctypes.data, index)
