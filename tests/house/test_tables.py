@@ -75,7 +75,10 @@ ALLOWED = {
 @pytest.mark.parametrize("kind", ALLOWED)
 def test_names_of_a_table_are_written_in_their_room_only(kind: str) -> None:
     model = json.loads((HOUSE / "api" / "model.json").read_text(encoding="utf-8"))["shapes"]
-    names = set(model["Framework" if kind == "framework" else "TargetDevice"]["enum"]) - {"lambda", "coreml"}  # a word of Python, and a back end of the same name
+    names = set(model["Framework" if kind == "framework" else "TargetDevice"]["enum"]) - {
+        "lambda",
+        "coreml",
+    }  # a word of Python, and a back end of the same name
     for file in HOUSE.rglob("*.py"):
         room = file.relative_to(HOUSE).as_posix()
         if room.startswith(ALLOWED[kind]):
