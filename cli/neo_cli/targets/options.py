@@ -114,6 +114,9 @@ OPTIONS: Mapping[str, Check] = {
     "precision": _one_of("float32", "bfloat16", "auto"),
     "gate": _gate,
     "boxes": _switch,
+    "winograd": _one_of("auto", "off", "2", "4"),
+    "bands": _one_of("auto", "off"),
+    "check_all": _switch,
 }
 NVIDIA_REQUIRED = ("gpu_code", "trt_ver", "cuda_ver")
 _FLAGS = re.compile(r"[-A-Za-z0-9_=.,:/ ]*")
