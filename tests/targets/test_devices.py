@@ -52,7 +52,7 @@ def test_only_nine_devices_are_refused_and_each_says_why() -> None:
 
 @pytest.mark.parametrize("target", targets().values(), ids=lambda t: t.name)
 def test_a_record_is_consistent(target: Target) -> None:
-    assert all(b in BACKENDS for b in target.backends)
+    assert all(b in BACKENDS for b in (*target.backends, *target.on_request))
     assert bool(target.backends) != bool(target.refuse)
     arch = {"x86_64": "x86_64", "x86": "x86", "arm64": "aarch64", "armhf": "arm", "armel": "arm", "none": ""}[
         target.arch

@@ -35,8 +35,9 @@ def names(target: Target, options: Mapping[str, Any]) -> tuple[str, ...]:
     wanted = options.get("backend")
     if wanted is None:
         return made
-    if wanted not in made:
-        told = ", ".join(made)
+    possible = (*made, *target.on_request)
+    if wanted not in possible:
+        told = ", ".join(possible)
         raise CompileError(f"The back end '{wanted}' makes no code for {target.name}; back ends for it: {told}.")
     return (wanted,)
 

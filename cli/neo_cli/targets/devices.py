@@ -16,7 +16,8 @@ class Target:
 
     `triple` and `cpu` are zig's names (`zig cc -target … -mcpu=…`); `features` are the CPU features the code may
     use, by the names of Linux's /proc/cpuinfo, and the runtime refuses a machine that lacks one.
-    `backends` make the CPU part, in order of preference; `accelerate` names who may make the GPU part beside it.
+    `backends` make the CPU part, in order of preference; `accelerate` names who may make the GPU part beside it;
+    `on_request` are back ends that make code too, when CompilerOptions asks for them by name.
     `refuse` is the sentence with which a job for this target fails; `notes` are facts shown to people.
     """
 
@@ -32,6 +33,7 @@ class Target:
     device_type: str = "cpu"
     backends: tuple[str, ...] = ()
     accelerate: tuple[str, ...] = ()
+    on_request: tuple[str, ...] = ()
     cloud: bool = False
     plugin: str | None = None
     refuse: str | None = None

@@ -44,6 +44,7 @@ def _row(target: Target) -> dict[str, Any]:
         "GpuArch": target.gpu_arch,
         "Triple": target.triple,
         "BackEnds": ", ".join(target.backends),
+        "BackEndsOnRequest": ", ".join(target.on_request),
         "GpuBackEnds": ", ".join(target.accelerate),
         "Verified": target.verify,
         "Notes": " ".join(filter(None, [target.refuse, *target.notes])),
