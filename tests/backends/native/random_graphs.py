@@ -157,7 +157,10 @@ def reduction(m: Maker) -> Sample | None:
     axes = sorted({int(m.rng.integers(-rank, rank)) % rank for _ in range(m.pick(1, 2, 3))})
     axes = [a - rank if m.rng.random() > 0.5 else a for a in axes]
     op = m.pick("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSumExp")
-    if op in ("Prod", "LogSumExp"):  # ONNX Runtime computes these of integers in floating numbers and cuts what comes out
+    if op in (
+        "Prod",
+        "LogSumExp",
+    ):  # ONNX Runtime computes these of integers in floating numbers and cuts what comes out
         x = x.astype(np.float32)
     if op == "Prod" and x.dtype.kind == "f":  # near one, so that no order of many factors leaves the type's range
         x = (1 + x * 0.03).astype(x.dtype)
