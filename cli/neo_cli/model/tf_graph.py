@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import io
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import onnx
 
 from neo_cli.base.errors import InputError
+from neo_cli.base.quiet import quiet as silence
 from neo_cli.model import tf_frugal
 from neo_cli.model.model import Tensor
 
@@ -52,24 +51,9 @@ def tensorflow() -> Any:
     return tf
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> contextlib.AbstractContextManager[None]:
     """TensorFlow, Keras and tf2onnx warn about themselves; none of it is the user's."""
-    loggers = [logging.getLogger(n) for n in ("tensorflow", "tf2onnx", "absl", "h5py")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    return silence("tensorflow", "tf2onnx", "absl", "h5py")
 
 
 def refuse_outside(operations: set[str], what: str) -> None:

@@ -9,13 +9,10 @@ Behaviour of DataInputConfig and class_labels: API reference, InputConfig and Ou
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import logging
 import re
 import uuid
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ import numpy as np
 import onnx
 
 from neo_cli.base.errors import InputError, NeoError, OperatorNotImplemented, TargetUnavailable
+from neo_cli.base.quiet import quiet as silence
 from neo_cli.model.build import Build
 from neo_cli.model.model import Model, Tensor
 from neo_cli.runtime.engines.coreml import by_rows
@@ -178,19 +176,6 @@ def _narrow(value: Any) -> Any:
     return array.astype(np.int32) if array.dtype == np.int64 else array
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def _silence() -> contextlib.AbstractContextManager[None]:
     """coremltools prints progress bars and warns about versions it has not seen; the check is what counts here."""
-    logger = logging.getLogger("coremltools")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stderr(io.StringIO()),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+    return silence("coremltools")
