@@ -117,6 +117,7 @@ OPTIONS: Mapping[str, Check] = {
     "winograd": _one_of("auto", "off", "2", "4"),
     "bands": _one_of("auto", "off"),
     "check_all": _switch,
+    "embed_weights": _switch,
 }
 NVIDIA_REQUIRED = ("gpu_code", "trt_ver", "cuda_ver")
 _FLAGS = re.compile(r"[-A-Za-z0-9_=.,:/ ]*")

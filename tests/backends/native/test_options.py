@@ -98,3 +98,23 @@ def test_a_missing_operator_is_refused_with_its_node(tmp_path: Path):
     model = Model(helper.make_model(graph, opset_imports=opsets), *tensor, Source("ONNX", tmp_path), dict)  # type: ignore[arg-type]
     with pytest.raises(OperatorNotImplemented, match=r"Frobnicate.*the_node"):
         compile(model, targets()["LINUX_X86_64"], {}, tmp_path)
+
+
+@pytest.mark.parametrize(("target", "options"), [("ml_c4", {}), ("LINUX_X86_64", {"mcpu": "generic"}), ("rasp4b", {})])
+def test_weights_may_lie_inside_the_library(tmp_path: Path, target: str, options: dict[str, str]):
+    model = as_model(BUILDERS["mlp"](True), tmp_path)
+    build = compile(model, targets()[target], {"embed_weights": True, **options}, tmp_path)
+    assert {Path(name).name for name in build.files} == {"compiled.so"} and "weights" not in build.settings
+    feed = feeds(model)
+    if build.emulate is not None:
+        found = build.emulate(feed)
+    else:
+        folder = tmp_path / "artifact"
+        for name, path in build.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(path.read_bytes())
+        tensors = {"inputs": [t.record() for t in model.inputs], "outputs": [t.record() for t in model.outputs]}
+        engine = Engine(folder, {"settings": build.settings, **tensors}, 1)
+        found = engine.run(feed)
+        engine.close()
+    assert error(found, model.oracle(feed)) < 5e-6

@@ -22,6 +22,7 @@ FLAGS = (
     "-fno-exceptions", "-fno-stack-protector", "-fvisibility=hidden", "-Wl,--gc-sections", "-w",
 )  # fmt: skip
 KEEP = 200  # builds in the cache
+LARGEST = 8 << 20  # bytes of one of them: a library with its weights inside is not kept
 
 
 def flags(target: Target, cpu: Cpu) -> tuple[str, ...]:
@@ -50,7 +51,8 @@ def _built(text: str, options: Sequence[str], path: Path) -> Path:
         shutil.copyfile(kept, path)
     else:
         _compile(text, options, path)
-        _keep(path, kept)
+        if path.stat().st_size <= LARGEST:
+            _keep(path, kept)
     path.chmod(0o755)
     return path
 

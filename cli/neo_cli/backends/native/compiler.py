@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,18 +72,17 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         folder.mkdir(exist_ok=True)
         cpu, stages, place = cpu_of(level), Stages(folder), "" if not variants else f"{level.cpu}/"
         program = lower(model, cpu, level, options, stages)
+        params, weights = _weights(program, folder, place, bool(options.get("embed_weights")))
         built = builder.library(program.text, level, cpu, folder)
-        offset = program.weights.write(folder / PARAMS)
-        files |= {place + built.name: built, place + PARAMS: folder / PARAMS}
-        variants.append({
-            "library": place + built.name, "weights": place + PARAMS, "weights_offset": offset, "features": list(level.features)
-        })  # fmt: skip
+        files |= {place + built.name: built, **params}
+        variants.append({"library": place + built.name, **weights, "features": list(level.features)})
         notes.append(f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch")
         temps |= {place + name: path for name, path in stages.files.items()}
         if options.get("check_all"):
             notes.append(_checked(model, cpu, level, options, folder))
-        emulated = emulated or emulate.runner(program, level, cpu, folder / PARAMS, folder)
-    if len(targets) == 1 and all(proto.FREE not in t.shape for t in model.inputs):
+        source = params.get(place + PARAMS, Path(os.devnull))
+        emulated = emulated or emulate.runner(program, level, cpu, source, folder)
+    if len(targets) == 1 and params and all(proto.FREE not in t.shape for t in model.inputs):
         files[dlr.FILE] = dlr.write(program, work / dlr.FILE)
     settings = {k: v for k, v in variants[0].items() if k != "features"}
     if len(variants) > 1:
@@ -98,6 +98,15 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         emulate=emulated,
         emulator=emulate.told(target) if emulated else "",
     )
+
+
+def _weights(program: Program, folder: Path, place: str, embed: bool) -> tuple[dict[str, Path], dict[str, Any]]:
+    """The weights' file and the runtime's settings for it; neither when the library itself is to hold them."""
+    if embed:
+        program.text = f'#define EMBEDDED "{program.weights.embed(folder)}"\n{program.text}'
+        return {}, {}
+    offset = program.weights.write(folder / PARAMS)
+    return {place + PARAMS: folder / PARAMS}, {"weights": place + PARAMS, "weights_offset": offset}
 
 
 def _checked(model: Model, cpu: Cpu, target: Target, options: Mapping[str, Any], work: Path) -> str:

@@ -193,6 +193,14 @@ NEO_API size_t neo_bytes(int32_t kind, int32_t index) {{ return TENSOR.bytes; }}
 NEO_API size_t neo_scratch_bytes(int32_t threads) {{ return SHARED + (size_t)threads * PRIVATE; }}
 NEO_API size_t neo_weights_bytes(void) {{ return {program.weights.size}u; }}
 NEO_API size_t neo_weights_offset(void) {{ return {program.weights.start}u; }}
+#ifdef EMBEDDED /* the weights' file; without it they are mapped by the caller */
+static const _Alignas(64) unsigned char embedded[] = {{
+#embed EMBEDDED
+}};
+NEO_API const void *neo_weights(void) {{ return embedded; }}
+#else
+NEO_API const void *neo_weights(void) {{ return 0; }}
+#endif
 NEO_API const char *neo_features(void) {{ return "{" ".join(features)}"; }}
 """
 

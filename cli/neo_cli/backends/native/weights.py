@@ -6,6 +6,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -51,11 +52,22 @@ class Weights:
         path.unlink(missing_ok=True)  # it may be mapped
         with path.open("wb") as file:
             file.write(head)
-            for offset, array in self.arrays:
-                file.write(b"\0" * (len(head) + offset - file.tell()))
-                file.write(array.tobytes() if array.nbytes < 1 << 16 else array.reshape(-1).view(np.uint8).data)
-            file.write(b"\0" * (len(head) + self.size - file.tell()))
+            self._body(file)
         return len(head)
+
+    def embed(self, folder: Path) -> str:
+        """Write the blob alone for `#embed`; its name, which changes with its content, as a build's cache goes by the text."""
+        digest = hashlib.blake2b(b"".join(self.places), digest_size=16).hexdigest()
+        with (folder / f"weights-{digest}.bin").open("wb") as file:
+            self._body(file)
+        return f"weights-{digest}.bin"
+
+    def _body(self, file: BinaryIO) -> None:
+        start = file.tell()
+        for offset, array in self.arrays:
+            file.write(b"\0" * (start + offset - file.tell()))
+            file.write(array.tobytes() if array.nbytes < 1 << 16 else array.reshape(-1).view(np.uint8).data)
+        file.write(b"\0" * (start + self.size - file.tell()))
 
 
 def _name() -> str:

@@ -27,11 +27,7 @@ class Engine:
         settings = _best(record["settings"])
         self.library = open_library(folder / settings["library"])
         self.inputs, self.outputs = record["inputs"], record["outputs"]
-        self._file = (folder / settings["weights"]).open("rb")
-        size = self.library.neo_weights_bytes()
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-        start = np.frombuffer(self._map, np.uint8).ctypes.data if self._map is not None else 0
-        self._weights = start + settings["weights_offset"]
+        self._map, self._weights = _weights(self.library, folder, settings)
         self._lock = threading.Lock()
         self._team = _Team(self.library, max(1, threads or 1))
         self._scratch = _aligned(self.library.neo_scratch_bytes(self._team.threads))
@@ -89,7 +85,6 @@ class Engine:
         self._team.close()
         if self._pool is not None:
             self._pool.shutdown()
-        self._file.close()
 
 
 class _Team:
@@ -117,6 +112,18 @@ class _Team:
         for worker in self._workers:
             worker.join()
         self._workers = []
+
+
+def _weights(library: ctypes.CDLL, folder: Path, settings: dict[str, Any]) -> tuple[mmap.mmap | None, int]:
+    """The mapped file, which must outlive the runs, and the weights' address; no file when the library holds them."""
+    if "weights" not in settings:
+        library.neo_weights.restype = ctypes.c_void_p
+        return None, library.neo_weights()
+    if not library.neo_weights_bytes():
+        return None, 0
+    with (folder / settings["weights"]).open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return mapped, np.frombuffer(mapped, np.uint8).ctypes.data + int(settings["weights_offset"])
 
 
 def _best(settings: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
  *
  * The library allocates nothing and starts no threads. A caller
  *   1. asks neo_count/neo_name/neo_dtype/neo_rank/neo_shape/neo_bytes what goes in (NEO_INPUT) and out (NEO_OUTPUT),
- *   2. maps or reads neo_weights_bytes() bytes of compiled.params from neo_weights_offset(), 64-byte aligned,
+ *   2. takes the weights from neo_weights(), or, when that is NULL, maps or reads neo_weights_bytes() bytes of
+ *      compiled.params from neo_weights_offset(), 64-byte aligned,
  *   3. gives neo_scratch_bytes(threads) bytes of scratch, 64-byte aligned, its content does not matter,
  *   4. calls neo_run once on each of `threads` threads with the same arguments except `thread`.
  * Two runs with different scratch and outputs may go on at the same time. With threads = 1 `wait` may be NULL.
@@ -32,6 +33,7 @@ NEO_API int32_t neo_rank(int32_t kind, int32_t index);
 NEO_API const int64_t *neo_shape(int32_t kind, int32_t index);
 NEO_API size_t neo_bytes(int32_t kind, int32_t index);
 NEO_API size_t neo_scratch_bytes(int32_t threads);
+NEO_API const void *neo_weights(void);                      /* those inside the library; NULL: they are in a file */
 NEO_API size_t neo_weights_bytes(void);
 NEO_API size_t neo_weights_offset(void);                    /* in compiled.params */
 NEO_API const char *neo_features(void);                     /* "avx2 fma": the CPU must have them */

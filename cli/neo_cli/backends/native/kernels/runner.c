@@ -1,4 +1,4 @@
-/* A program around a compiled model, without a libc: weights on descriptor 3, inputs on 0, outputs on 1, scratch full of NaN.
+/* A program around a compiled model, without a libc: weights inside or on descriptor 3, inputs on 0, outputs on 1, scratch full of NaN.
  * RUNNER_WEIGHTS, RUNNER_INPUTS, RUNNER_OUTPUTS and RUNNER_SCRATCH are sizes in bytes. */
 #if defined(__x86_64__)
 enum { SYS_READ = 0, SYS_WRITE = 1, SYS_EXIT = 231 };
@@ -48,10 +48,14 @@ static void runner(void) {
     at = 0;
     for (int i = 0; i < OUTPUTS; i++) outputs[i] = runner_outputs + at, at += (neo_bytes(NEO_OUTPUT, i) + 63) / 64 * 64;
     runner_move(SYS_READ, 0, runner_inputs, RUNNER_INPUTS);
-    runner_move(SYS_READ, 3, runner_weights, skipped);
-    runner_move(SYS_READ, 3, runner_weights, RUNNER_WEIGHTS);
+    const void *weights = neo_weights();
+    if (!weights) {
+        runner_move(SYS_READ, 3, runner_weights, skipped);
+        runner_move(SYS_READ, 3, runner_weights, RUNNER_WEIGHTS);
+        weights = runner_weights;
+    }
     memset(runner_scratch, 0xff, RUNNER_SCRATCH);
-    neo_run(inputs, outputs, runner_weights, runner_scratch, 0, 1, 0, 0);
+    neo_run(inputs, outputs, weights, runner_scratch, 0, 1, 0, 0);
     runner_move(SYS_WRITE, 1, runner_outputs, RUNNER_OUTPUTS);
     system_call(SYS_EXIT, 0, 0, 0);
 }
