@@ -66,9 +66,13 @@ def unpack(value: Value, data: np.ndarray) -> np.ndarray:
     if not layout.block:
         return flat.reshape(value.shape)
     n, c, h, w = value.image
-    top, left, bottom, right = layout.border
-    blocks = -(-c // layout.block)
-    cube = flat.reshape(n, blocks, h + top + bottom, w + left + right, layout.block)
+    top, left, _, _ = layout.border
+    front, blocks, (_, plane, row) = layout.slices[0], -(-c // layout.block), value.pitch
+    if value.volume:  # [N][block][slice]
+        cube = flat.reshape(value.shape[0], blocks, -1, value.pitch[0] // row, row // layout.block, layout.block)
+        cube = cube[:, :, front : front + n, top : top + h, left : left + w].transpose(0, 1, 5, 2, 3, 4)
+        return cube.reshape(value.shape[0], blocks * layout.block, -1)[:, :c].reshape(value.shape)
+    cube = flat.reshape(n, blocks, plane // row, row // layout.block, layout.block)
     cube = cube[:, :, top : top + h, left : left + w]
     if layout.last:
         return cube.transpose(0, 2, 3, 1, 4).reshape(w, -1)[:, :c].reshape(value.shape)

@@ -6,25 +6,32 @@ import numpy as np
 
 from neo_cli.backends.native.fast.activations import act_of
 from neo_cli.backends.native.ir import Node, Value
+from neo_cli.backends.native.ops.conv_plain import transposed_pads
+from neo_cli.backends.native.ops.window import window
 from neo_cli.backends.native.rewrite import Rewriter, other, per_channel, scalar
 
 CONV = "fast.Conv"
 
 
 def convolutions(r: Rewriter) -> None:
-    """Conv of constant float weights in one or two dimensions."""
+    """Conv and ConvTranspose of constant float weights in one to three dimensions."""
     for node in list(r.graph.nodes):
-        if node.op != "Conv" or node.domain:
+        if node.op not in ("Conv", "ConvTranspose") or node.domain:
             continue
         x, w = node.inputs[0], node.inputs[1]
         bias = node.inputs[2] if len(node.inputs) > 2 else None
-        if w is None or w.const is None or w.dtype != "float32" or len(w.shape) not in (3, 4):
+        if w is None or w.const is None or w.dtype != "float32" or len(w.shape) not in (3, 4, 5):
             continue
         if bias is not None and bias.const is None:
             continue
-        window = window_of(node, w.shape[2:], x.shape[2:])  # type: ignore[union-attr]
-        weights = w.const if len(w.shape) == 4 else w.const[:, :, None, :]
-        attrs = {**window, "group": node.attrs.get("group", 1), "last": False}
+        group = node.attrs.get("group", 1)
+        if node.op == "Conv":
+            weights, window = w.const, window_of(node, w.shape[2:], x.shape[2:])  # type: ignore[union-attr]
+        else:
+            weights, window = turned(w.const, group), transposed_window(node)
+        if len(w.shape) == 3:
+            weights = weights[:, :, None, :]
+        attrs = {**window, "group": group, "last": False}
         r.replace([node], _conv(node, x, weights, None if bias is None else bias.const, attrs))
 
 
@@ -64,7 +71,7 @@ def _conv(node: Node, x: Value | None, weights: np.ndarray, bias: np.ndarray | N
 
 
 def window_of(node: Node, kernel: tuple[int, ...], size: tuple[int, ...]) -> dict:
-    """strides, dilations and pads (top, left, bottom, right) of a windowed operator, in two dimensions."""
+    """strides, dilations and pads (top, left, bottom, right) of a windowed operator on images."""
     rank = len(kernel)
     strides = list(node.attrs.get("strides", [1] * rank))
     dilations = list(node.attrs.get("dilations", [1] * rank))
@@ -78,9 +85,35 @@ def window_of(node: Node, kernel: tuple[int, ...], size: tuple[int, ...]) -> dic
             pads[i], pads[i + rank] = (less, more) if auto == "SAME_UPPER" else (more, less)
     if auto == "VALID":
         pads = [0] * 2 * rank
+    return _images(strides, dilations, pads)
+
+
+def _images(strides: list[int], dilations: list[int], pads: list[int]) -> dict:
+    """A window of one to three axes as one of images; of volumes `depth` has stride, dilation and pads (front, back)."""
+    rank, depth = len(strides), {}
     if rank == 1:
         strides, dilations, pads = [1, *strides], [1, *dilations], [0, pads[0], 0, pads[1]]
-    return {"strides": tuple(strides), "dilations": tuple(dilations), "pads": tuple(pads)}
+    if rank == 3:
+        depth = {"depth": (strides[0], dilations[0], pads[0], pads[3])}
+        strides, dilations, pads = strides[1:], dilations[1:], [*pads[1:3], *pads[4:]]
+    return {"strides": tuple(strides), "dilations": tuple(dilations), "pads": tuple(pads), **depth}
+
+
+def transposed_window(node: Node) -> dict:
+    """The window of a ConvTranspose, told apart by `up`: its strides are the output's steps, its pads cut the output."""
+    x, w, y = node.inputs[0], node.inputs[1], node.outputs[0]
+    assert x is not None and w is not None
+    win = window(Node(node.op, node.name, [], [], {k: v for k, v in node.attrs.items() if k != "auto_pad"}),
+                 w.shape[2:], x.shape[2:], y.shape[2:])  # fmt: skip
+    before = transposed_pads(node, win, x.shape[2:], y.shape[2:])
+    return {**_images(list(win.strides), list(win.dilations), [*before, *[0] * win.rank]), "up": True}
+
+
+def turned(weights: np.ndarray, group: int) -> np.ndarray:
+    """A ConvTranspose's weights [IC, OC / group, ...] as a convolution's [OC, IC / group, ...]; the taps stay in order."""
+    ic, ocg, *kernel = weights.shape
+    parts = weights.reshape(group, ic // group, ocg, *kernel).swapaxes(1, 2)
+    return parts.reshape(group * ocg, ic // group, *kernel)
 
 
 def _plain(node: Node) -> bool:
@@ -92,7 +125,7 @@ def _scale(conv: Node, factor: np.ndarray, shift: np.ndarray) -> None:
     weights, bias = conv.inputs[1], conv.inputs[2]
     assert weights is not None and weights.const is not None
     oc = weights.shape[0]
-    scaled = (weights.const.astype(np.float64) * factor.reshape(-1, 1, 1, 1)).astype(np.float32)
+    scaled = (weights.const.astype(np.float64) * factor.reshape(-1, *[1] * (weights.const.ndim - 1))).astype(np.float32)
     old = np.zeros(oc) if bias is None else np.asarray(bias.const, np.float64)
     moved = (old * factor + shift).astype(np.float32)
     conv.inputs[1] = Value(weights.name, "float32", scaled.shape, scaled)

@@ -40,16 +40,23 @@ class Layout:
     Blocked: the channels (axis 1 of images [N, C, spatial...]; the last axis when `last`) are cut into blocks of `block`,
     the channels of one pixel and block lie together: [N][C/block][rows + border][columns + border][block], padded with
     zero channels. `border` is zeros around the image (top, left, bottom, right), so that kernels need no edge cases.
+    Volumes [N, C, depth, H, W] are [N][C/block][slices][rows][columns][block]; `slices` is how many of zeros lie before
+    and behind.
     """
 
     block: int = 0
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     last: bool = False
+    slices: tuple[int, int] = (0, 0)
+
+    @property
+    def bordered(self) -> bool:
+        return any(self.border) or any(self.slices)
 
     def __str__(self) -> str:
-        if not self.block:
-            return "row" + (f"+{self.border}" if any(self.border) else "")
-        return ("last" if self.last else "c") + str(self.block) + (f"+{self.border}" if any(self.border) else "")
+        edge = f"+{self.border}" if any(self.border) else ""
+        edge += f"+{self.slices}" if any(self.slices) else ""
+        return f"{'last' if self.last else 'c'}{self.block}{edge}" if self.block else f"row{edge}"
 
 
 ROW = Layout()
@@ -84,8 +91,18 @@ class Value:
         return 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
 
     @property
+    def volume(self) -> bool:
+        """[N, C, depth..., H, W]: kernels see one sample at a time, its slices as images."""
+        return len(self.shape) > 4 and not self.layout.last
+
+    @property
+    def samples(self) -> int:
+        """How many times kernels are called: once for all images, once for each volume."""
+        return self.shape[0] if self.volume else 1
+
+    @property
     def image(self) -> tuple[int, int, int, int]:
-        """(N, C, H, W) as kernels see it; 1-D images have H 1, deeper ones fold into H; matrices are N 1, H 1."""
+        """(images, C, H, W) as kernels see it; 1-D images have H 1, the slices of a volume are images; matrices are N 1, H 1."""
         shape = self.shape
         if self.layout.last:
             return 1, shape[-1] if shape else 1, 1, self.size // max(1, shape[-1] if shape else 1)
@@ -93,29 +110,41 @@ class Value:
             raise ValueError(f"{self.name} {shape} is no image")
         if len(shape) == 2:
             return shape[0], shape[1], 1, 1
+        if self.volume:
+            return math.prod(shape[2:-2]), shape[1], shape[-2], shape[-1]
         return shape[0], shape[1], math.prod(shape[2:-1]), shape[-1]
 
     @property
     def pitch(self) -> tuple[int, int, int]:
         """Elements from one image, block (channel when row-major) and row to the next, in the value's layout."""
-        _, c, h, w = self.image
+        n, c, h, w = self.image
         top, left, bottom, right = self.layout.border
         block = max(1, self.layout.block)
         row = (w + left + right) * block
         plane = (h + top + bottom) * row
+        if self.volume:
+            return plane, (n + sum(self.layout.slices)) * plane, row
         return -(-c // block) * plane, plane, row
+
+    @property
+    def sample(self) -> int:
+        """Elements from one call's images to the next one's."""
+        n, c, _, _ = self.image
+        whole, plane, _ = self.pitch
+        return -(-c // max(1, self.layout.block)) * plane if self.volume else n * whole
 
     @property
     def first(self) -> int:
         """The element where the pixel (0, 0) of the first block lies."""
         top, left, _, _ = self.layout.border
-        return top * self.pitch[2] + left * max(1, self.layout.block)
+        whole, _, row = self.pitch
+        return self.layout.slices[0] * whole + top * row + left * max(1, self.layout.block)
 
     @property
     def bytes(self) -> int:
-        if not self.layout.block and not any(self.layout.border):
+        if not self.layout.block and not self.layout.bordered:
             return self.size * self.itemsize
-        return self.image[0] * self.pitch[0] * self.itemsize
+        return self.samples * self.sample * self.itemsize
 
     def __str__(self) -> str:
         sort = f"{self.dtype}[{'x'.join(map(str, self.shape))}]"

@@ -6,11 +6,13 @@ there yet. Borders are settled last, when all readers of a value are known.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import ROW, Graph, Layout, Node, Value
-from neo_cli.backends.native.layout_rules import VIEWS, blocked_form, needs
+from neo_cli.backends.native.layout_rules import VIEWS, blocked_form, needs, needs_slices
 
 
 def lay_out(graph: Graph, cpu: Cpu) -> Graph:
@@ -112,7 +114,7 @@ def _survives(layout: Layout, x: Value, y: Value) -> bool:
 
 def _same_bytes(value: Value, layout: Layout, forms: dict[Layout, Value]) -> Value | None:
     """A single pixel lies alike in both blocked layouts."""
-    twin = Layout(layout.block, (0, 0, 0, 0), not layout.last)
+    twin = replace(layout, border=(0, 0, 0, 0), last=not layout.last)
     if (
         twin in forms
         and value.size == (value.shape[-1] if value.shape else 0)
@@ -127,20 +129,29 @@ def borders(graph: Graph) -> None:
     for node in graph.nodes:
         for value, border in needs(node):
             widen(value, border)
+        for value, depth in needs_slices(node):
+            widen(value, (0, 0, 0, 0), depth)
     changed = True
     while changed:  # a view or a part of a concatenation lies in another value's buffer, border and all
         changed = False
         for value in graph.values():
             if value.home is not None and value.layout.block:
-                changed |= widen(value, value.home.layout.border) | widen(value.home, value.layout.border)
+                home = value.home
+                changed |= widen(value, home.layout.border, home.layout.slices)
+                changed |= widen(home, value.layout.border, value.layout.slices)
 
 
-def widen(value: Value, border: tuple[int, int, int, int]) -> bool:
+def widen(value: Value, border: tuple[int, int, int, int], slices: tuple[int, int] = (0, 0)) -> bool:
     """Make a value's border at least as wide; was it narrower?"""
-    wide = tuple(np.maximum(value.layout.border, border).tolist())
-    if wide == value.layout.border:
+    old = value.layout
+    wide = replace(
+        old,
+        border=tuple(np.maximum(old.border, border).tolist()),
+        slices=tuple(np.maximum(old.slices, slices).tolist()),
+    )
+    if wide == old:
         return False
-    value.layout = Layout(value.layout.block, wide, value.layout.last)  # type: ignore[arg-type]
+    value.layout = wide
     return True
 
 
@@ -151,7 +162,7 @@ def homes(graph: Graph) -> None:
         if node.op != "fast.Concat":
             continue
         y, offset = node.outputs[0], 0
-        if y.image[0] != 1 or y.home is not None:
+        if y.shape[0] != 1 or y.home is not None:
             continue
         parts = [v for v in node.inputs if v is not None]
         for x in parts:

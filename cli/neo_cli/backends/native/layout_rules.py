@@ -12,6 +12,7 @@ from neo_cli.backends.native import schedule
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.fast.activations import act_of
 from neo_cli.backends.native.fast.conv import depthwise_fits
+from neo_cli.backends.native.fast.taps import reach
 from neo_cli.backends.native.fuse_conv import window_of
 from neo_cli.backends.native.ir import ROW, Layout, Node, Value
 from neo_cli.backends.native.rewrite import per_channel
@@ -75,6 +76,7 @@ def _square(node: Node) -> bool:
         and attrs["strides"] == attrs["dilations"] == (1, 1)
         and attrs["group"] == 1
         and len(node.outputs[0].shape) == 4
+        and not attrs.get("up")
     )
 
 
@@ -124,7 +126,7 @@ def _channels(name: str, values: np.ndarray, lanes: int, layout: Layout) -> Valu
 def _pool(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     x = node.inputs[0]
     layout = _present(x, forms_of)
-    if layout is None or layout.last or layout.block != cpu.lanes or len(node.outputs) > 1 or len(x.shape) > 4:  # type: ignore[union-attr]
+    if layout is None or layout.last or layout.block != cpu.lanes or len(node.outputs) > 1 or len(x.shape) > 5:  # type: ignore[union-attr]
         return None
     kernel = tuple(node.attrs["kernel_shape"])
     window = window_of(node, kernel, x.shape[2:])  # type: ignore[union-attr]
@@ -166,13 +168,26 @@ def _concat(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
 def _resize(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     x, y = node.inputs[0], node.outputs[0]
     layout = _present(x, forms_of)
-    if layout is None or layout.last or layout.block != cpu.lanes or x is None or len(x.shape) != 4:
+    if layout is None or layout.last or layout.block != cpu.lanes or x is None or len(x.shape) not in (4, 5):
         return None
     if node.attrs.get("mode", "nearest") != "nearest" or x.shape[:2] != y.shape[:2]:
         return None
     if any(b % a for a, b in zip(x.shape[2:], y.shape[2:])) or (node.op == "Resize" and not _floors(node)):
         return None
     return Blocked("fast.Resize", [layout, *[None] * (len(node.inputs) - 1)], layout)
+
+
+def _batch_norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    layout = _present(node.inputs[0], forms_of)
+    parts = [v.const if v is not None else None for v in node.inputs[1:5]]
+    if layout is None or layout.last or layout.block != cpu.lanes or len(node.outputs) > 1:
+        return None
+    if node.attrs.get("training_mode", 0) or any(p is None for p in parts):
+        return None
+    scale, shift, mean, variance = (np.asarray(p, np.float64) for p in parts)
+    factor = scale / np.sqrt(variance + node.attrs.get("epsilon", 1e-5))
+    attrs = {"scale": factor.astype(np.float32), "shift": (shift - mean * factor).astype(np.float32)}
+    return Blocked("fast.Affine", [layout, *[None] * 4], layout, attrs)
 
 
 def _floors(node: Node) -> bool:
@@ -215,6 +230,7 @@ RULES: dict[str, Callable[[Node, Cpu, FormsOf], Blocked | None]] = {
     "GlobalMaxPool": _whole,
     "ReduceMean": _whole,
     "Concat": _concat,
+    "BatchNormalization": _batch_norm,
     "Resize": _resize,
     "Upsample": _resize,
 }
@@ -223,20 +239,22 @@ RULES: dict[str, Callable[[Node, Cpu, FormsOf], Blocked | None]] = {
 def needs(node: Node) -> Iterator[tuple[Value, tuple[int, int, int, int]]]:
     """The borders that a node's inputs must have."""
     if node.op == "fast.Conv":
-        x, w, y = node.inputs[0], node.inputs[1], node.outputs[0]
-        assert x is not None and w is not None
-        top, left, _, _ = node.attrs["pads"]
-        reach = []
-        for out, size, kernel, stride, dilation, pad in zip(
-            y.image[2:], x.image[2:], w.shape[2:], node.attrs["strides"], node.attrs["dilations"], (top, left)
-        ):
-            reach.append(max(0, (out - 1) * stride + (kernel - 1) * dilation + 1 - size - pad))
-        if x.layout.last:
-            return
-        yield x, (top, left, reach[0], reach[1])
+        x = node.inputs[0]
+        assert x is not None
+        if not x.layout.last:
+            (_, top, left), (_, bottom, right) = reach(node, x)
+            yield x, (top, left, bottom, right)
     elif node.op == "fast.Winograd":
         x, y, m = node.inputs[0], node.outputs[0], node.attrs["m"]
         assert x is not None
         top, left = node.attrs["pads"][:2]
         far = [-(-out // m) * m + 2 - pad - size for out, size, pad in zip(y.image[2:], x.image[2:], (top, left))]
         yield x, (top, left, max(0, far[0]), max(0, far[1]))
+
+
+def needs_slices(node: Node) -> Iterator[tuple[Value, tuple[int, int]]]:
+    """The slices of zeros that volumes must have before and behind."""
+    x = node.inputs[0] if node.inputs else None
+    if node.op in ("fast.Conv", "fast.Winograd") and x is not None and x.volume:
+        before, behind = reach(node, x)
+        yield x, (before[0], behind[0])

@@ -26,6 +26,7 @@ class Direct:
     panel: int
     band: int
     panels_first: bool = False  # panels outside groups: the input does not stay in the second level, the output does
+    together: int = 1  # images (or slices of a volume) that pass by before the next panel
 
 
 def tiles(cpu: Cpu, vectors: int, height: int, width: int) -> Tiles:
@@ -41,7 +42,9 @@ def tiles(cpu: Cpu, vectors: int, height: int, width: int) -> Tiles:
     return Tiles(1, columns, (1, rest) if rest else None)
 
 
-def direct(cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vectors: int, in_bytes: int) -> Direct:
+def direct(
+    cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vectors: int, in_bytes: int, images: int = 1
+) -> Direct:
     """`steps` are the k steps of one input block (taps x run), `in_bytes` those of one image of the input."""
     vectors = min(cpu.vectors, out_vectors)
     shape = tiles(cpu, vectors, height, width)
@@ -51,7 +54,8 @@ def direct(cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vecto
     band = count if in_bytes <= cpu.band * 3 else max(4, math.ceil(count * cpu.band / in_bytes))
     out_bytes = out_vectors * cpu.lanes * height * width * 4
     first = panels > 1 and in_bytes > 2 * cpu.band and out_bytes <= cpu.band
-    return Direct(vectors, shape, math.ceil(blocks / panels), count if first else band, first)
+    together = max(1, min(images, cpu.band * 3 // max(1, in_bytes))) if band == count else 1
+    return Direct(vectors, shape, math.ceil(blocks / panels), count if first else band, first, together)
 
 
 def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int:

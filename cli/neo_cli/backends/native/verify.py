@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from neo_cli.backends.native.emit import Program
 from neo_cli.backends.native.ir import C_TYPES, Graph
-from neo_cli.backends.native.layout_rules import needs
+from neo_cli.backends.native.layout_rules import needs, needs_slices
 from neo_cli.backends.native.memory import lives
 from neo_cli.base.errors import InternalError
 
@@ -40,7 +40,7 @@ def _types(graph: Graph) -> Iterator[str]:
 
 def _interface(graph: Graph) -> Iterator[str]:
     for value in (*graph.inputs, *graph.outputs):
-        if value.layout.block or any(value.layout.border):
+        if value.layout.block or value.layout.bordered:
             yield f"{value.name} is the caller's and has the layout {value.layout}"
         if value.const is not None:
             yield f"{value.name} is the caller's and a constant"
@@ -50,7 +50,7 @@ def _plain(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         if "." not in node.op:
             for value in (*node.inputs, *node.outputs):
-                if value is not None and (value.layout.block or any(value.layout.border)):
+                if value is not None and (value.layout.block or value.layout.bordered):
                     yield f"{node.op} {node.name} knows rows only and meets {value}"
 
 
@@ -59,6 +59,9 @@ def _borders(graph: Graph) -> Iterator[str]:
         for value, border in needs(node):
             if any(have < want for have, want in zip(value.layout.border, border)):
                 yield f"{node.name} needs a border of {border} around {value}"
+        for value, depth in needs_slices(node):
+            if any(have < want for have, want in zip(value.layout.slices, depth)):
+                yield f"{node.name} needs {depth} slices of zeros around {value}"
 
 
 def _placed(program: Program) -> Iterator[str]:

@@ -1,9 +1,10 @@
-"""Steps between convolutions on blocked images: reorder, elementwise, pooling, concatenation, repetition."""
+"""Steps between convolutions on blocked images and volumes: reorder, elementwise, pooling, concatenation, repetition."""
 
 from __future__ import annotations
 
 from neo_cli.backends.native.fast.activations import NONE, number
-from neo_cli.backends.native.fast.images import border, image
+from neo_cli.backends.native.fast.conv import padded
+from neo_cli.backends.native.fast.images import border, each_sample, image
 from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
 
@@ -18,7 +19,7 @@ def reorder(node: Node, ctx: Context) -> str:
         blocked = x if x.layout.last else y
         name = "blocks_to_rows" if x.layout.last else "rows_to_blocks"
         return f"{name}(f, x0, y0, {blocked.image[3]}, {blocked.image[1]});"
-    return border(y, ctx) + f"reorder(f, {image(x)}, x0, {image(y)}, y0);"
+    return border(y, ctx) + each_sample(node, f"reorder(f, {image(x)}, x0, {image(y)}, y0);")
 
 
 @operator("fast.ChannelsLast")
@@ -39,7 +40,7 @@ def unary(node: Node, ctx: Context) -> str:
     if act.kind not in ("NONE", "CLIP"):
         ctx.define(f"USE_ACT_{act.kind}")
     call = f"map_rows(f, {image(x)}, x0, {image(y)}, y0, ACT_{act.kind}, {number(act.a)}, {number(act.b)});"
-    return border(y, ctx) + call
+    return border(y, ctx) + each_sample(node, call)
 
 
 @operator("fast.MapRow")
@@ -58,7 +59,8 @@ def binary(node: Node, ctx: Context) -> str:
     assert x is not None and z is not None
     ctx.include("blocked.h")
     kind = f"BINARY_{node.attrs['kind'].upper()}"
-    return border(y, ctx) + f"binary_rows(f, {image(x)}, x0, {image(z)}, x1, {image(y)}, y0, {kind});"
+    call = f"binary_rows(f, {image(x)}, x0, {image(z)}, x1, {image(y)}, y0, {kind});"
+    return border(y, ctx) + each_sample(node, call)
 
 
 @operator("fast.Pool")
@@ -67,13 +69,12 @@ def pool(node: Node, ctx: Context) -> str:
     x, y, attrs = node.inputs[0], node.outputs[0], node.attrs
     assert x is not None
     ctx.include("blocked.h")
-    (kh, kw), (sh, sw), (dh, dw) = attrs["kernel"], attrs["strides"], attrs["dilations"]
+    kernel, (sh, sw), (dh, dw) = (1, *attrs["kernel"])[-3:], attrs["strides"], attrs["dilations"]
+    (sd, dd, front, _), (top, left) = attrs.get("depth", (1, 1, 0, 0)), attrs["pads"][:2]
     average = 0 if attrs["kind"] == "MaxPool" else 2 if attrs.get("count_include_pad", 0) else 1
-    top, left = attrs["pads"][:2]
-    return border(y, ctx) + (
-        f"static const struct pool p = {{{kh}, {kw}, {sh}, {sw}, {dh}, {dw}, {top}, {left}, {average}}};\n"
-        f"pool_blocked(f, &p, {image(x)}, x0, {image(y)}, y0);"
-    )
+    fields = ", ".join(map(str, (*kernel, sd, sh, sw, dd, dh, dw, front, top, left, average)))
+    call = each_sample(node, f"pool_blocked(f, &p, {image(x)}, x0, {image(y)}, y0);")
+    return border(y, ctx) + f"static const struct pool p = {{{fields}}};\n{call}"
 
 
 @operator("fast.PoolAll")
@@ -82,7 +83,8 @@ def pool_all(node: Node, ctx: Context) -> str:
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     ctx.include("blocked.h")
-    return border(y, ctx) + f"pool_all(f, {image(x)}, x0, {image(y)}, y0, {int(node.attrs['largest'])});"
+    call = f"pool_all(f, {image(x)}, x0, {image(y)}, y0, {int(node.attrs['largest'])});"
+    return border(y, ctx) + each_sample(node, call)
 
 
 @operator("fast.Concat")
@@ -93,7 +95,8 @@ def concat(node: Node, ctx: Context) -> str:
         assert x is not None
         if x.home is not y:
             ctx.include("blocked.h")
-            text += f"copy_blocks(f, {image(x)}, x{index}, {image(y)}, y0, {shift}, 1, 1);\n"
+            call = f"copy_blocks(f, {image(x)}, x{index}, {image(y)}, y0, {shift}, 1, 1, 1);"
+            text += each_sample(node, call) + "\n"
         shift += x.image[1] // y.layout.block
     return (border(y, ctx) if text else "") + text
 
@@ -104,5 +107,17 @@ def resize(node: Node, ctx: Context) -> str:
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     ctx.include("blocked.h")
-    up = [b // a for a, b in zip(x.image[2:], y.image[2:])]
-    return border(y, ctx) + f"copy_blocks(f, {image(x)}, x0, {image(y)}, y0, 0, {up[0]}, {up[1]});"
+    up = [b // a for a, b in zip((*x.image[2:], x.image[0]), (*y.image[2:], y.image[0]))]
+    call = f"copy_blocks(f, {image(x)}, x0, {image(y)}, y0, 0, {', '.join(map(str, up))});"
+    return border(y, ctx) + each_sample(node, call)
+
+
+@operator("fast.Affine")
+def affine(node: Node, ctx: Context) -> str:
+    """A batch norm that no convolution took in: x * scale + shift; attrs `scale` and `shift` are one number a channel."""
+    x, y, lanes = node.inputs[0], node.outputs[0], ctx.cpu.lanes
+    assert x is not None
+    ctx.include("blocked.h")
+    scale, shift = (ctx.constant(padded(node.attrs[key], x.image[1], lanes)) for key in ("scale", "shift"))
+    call = f"affine_rows(f, {image(x)}, x0, {scale}, {shift}, {image(y)}, y0);"
+    return border(y, ctx) + each_sample(node, call)

@@ -1,7 +1,7 @@
 #include "vector.h"
 /* Blocked images: change of layout, zero borders, elementwise steps, pooling, concatenation. */
 struct image {
-    int images, channels, height, width, block; /* block 0 and 1: one channel after the other */
+    int images, channels, height, width, block; /* block 0 and 1: one channel after the other; images may be a volume's slices */
     idx image, plane, row, first;               /* floats to the next image, block, row; to the first pixel */
 };
 
@@ -163,66 +163,89 @@ NEVER void binary_rows(const struct frame *f, const struct image *s, const float
     }
 }
 
+/* y = x * scale + shift, one number of each for every channel. */
+NEVER void affine_rows(const struct frame *f, const struct image *s, const float *x, const float *scale, const float *shift,
+                       const struct image *t, float *y) {
+    const int blocks = (t->channels + VL - 1) / VL;
+    SPLIT((idx)t->images * blocks * t->height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
+        const float *p = x + s->first + image * s->image + block * s->plane + row * s->row;
+        float *o = y + t->first + image * t->image + block * t->plane + row * t->row;
+        const vf a = vload(scale + block * VL), b = vload(shift + block * VL);
+        for (idx i = 0; i < (idx)t->width * VL; i += VL) vstore(o + i, vload(p + i) * a + b);
+    }
+}
+
 struct pool {
-    int kh, kw, sh, sw, dh, dw, top, left;
+    int kd, kh, kw, sd, sh, sw, dd, dh, dw, front, top, left;
     int average; /* 0: largest, 1: average of what lies inside, 2: padding counts */
 };
+/* The taps of a window that lie inside: first and end, of `taps` `step` apart from `at` on. */
+ALWAYS void pool_inside(int at, int step, int taps, int size, int *first, int *end) {
+    *first = 0, *end = taps;
+    while (*first < *end && at + *first * step < 0) ++*first;
+    while (*end > *first && at + (*end - 1) * step >= size) --*end;
+}
 NEVER void pool_blocked(const struct frame *f, const struct pool *p, const struct image *s, const float *x,
                         const struct image *t, float *y) {
     const int blocks = (t->channels + VL - 1) / VL;
     SPLIT((idx)t->images * blocks * t->height);
     for (idx unit = begin; unit < end; unit++) {
         const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
-        const float *in = x + s->first + image * s->image + block * s->plane;
+        const float *in = x + s->first + block * s->plane;
         float *out = y + t->first + image * t->image + block * t->plane + row * t->row;
-        const int iy = row * p->sh - p->top;
-        int k0 = 0, k1 = p->kh;
-        while (k0 < k1 && iy + k0 * p->dh < 0) k0++;
-        while (k1 > k0 && iy + (k1 - 1) * p->dh >= s->height) k1--;
+        const int iz = image * p->sd - p->front, iy = row * p->sh - p->top;
+        int d0, d1, k0, k1, l0, l1;
+        pool_inside(iz, p->dd, p->kd, s->images, &d0, &d1);
+        pool_inside(iy, p->dh, p->kh, s->height, &k0, &k1);
         for (int column = 0; column < t->width; column++) {
             const int ix = column * p->sw - p->left;
-            int l0 = 0, l1 = p->kw;
-            while (l0 < l1 && ix + l0 * p->dw < 0) l0++;
-            while (l1 > l0 && ix + (l1 - 1) * p->dw >= s->width) l1--;
+            pool_inside(ix, p->dw, p->kw, s->width, &l0, &l1);
             vf acc = splat(p->average ? 0.0f : -__builtin_inff());
-            for (int k = k0; k < k1; k++) {
-                const float *from = in + (iy + k * p->dh) * s->row + (idx)ix * VL;
-                if (p->average)
-                    for (int l = l0; l < l1; l++) acc += vload(from + (idx)l * p->dw * VL);
-                else
-                    for (int l = l0; l < l1; l++) acc = vmax(acc, vload(from + (idx)l * p->dw * VL));
-            }
-            if (p->average) acc *= splat(1.0f / (p->average == 1 ? (k1 - k0) * (l1 - l0) : p->kh * p->kw));
+            for (int d = d0; d < d1; d++)
+                for (int k = k0; k < k1; k++) {
+                    const float *from = in + (iz + d * p->dd) * s->image + (iy + k * p->dh) * s->row + (idx)ix * VL;
+                    if (p->average)
+                        for (int l = l0; l < l1; l++) acc += vload(from + (idx)l * p->dw * VL);
+                    else
+                        for (int l = l0; l < l1; l++) acc = vmax(acc, vload(from + (idx)l * p->dw * VL));
+                }
+            if (p->average)
+                acc *= splat(1.0f / (p->average == 1 ? (d1 - d0) * (k1 - k0) * (l1 - l0) : p->kd * p->kh * p->kw));
             vstore(out + (idx)column * VL, acc);
         }
     }
 }
+/* One pixel of each image of t: of an image of s, or of all slices of a volume. */
 NEVER void pool_all(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y, int largest) {
-    const int blocks = (t->channels + VL - 1) / VL;
+    const int blocks = (t->channels + VL - 1) / VL, slices = s->images / t->images;
     SPLIT((idx)t->images * blocks);
     for (idx unit = begin; unit < end; unit++) {
-        const float *in = x + s->first + unit / blocks * s->image + unit % blocks * s->plane;
         vf acc = splat(largest ? -__builtin_inff() : 0.0f), other = acc;
-        for (int r = 0; r < s->height; r++)
-            for (int c = 0; c < s->width; c++) {
-                const vf v = vload(in + r * s->row + (idx)c * VL);
-                if (largest) acc = vmax(acc, v);
-                else if (c & 1) other += v;
-                else acc += v;
-            }
-        if (!largest) acc = (acc + other) * splat(1.0f / ((float)s->height * s->width));
+        for (int d = 0; d < slices; d++) {
+            const float *in = x + s->first + (unit / blocks * slices + d) * s->image + unit % blocks * s->plane;
+            for (int r = 0; r < s->height; r++)
+                for (int c = 0; c < s->width; c++) {
+                    const vf v = vload(in + r * s->row + (idx)c * VL);
+                    if (largest) acc = vmax(acc, v);
+                    else if (c & 1) other += v;
+                    else acc += v;
+                }
+        }
+        if (!largest) acc = (acc + other) * splat(1.0f / ((float)slices * s->height * s->width));
         vstore(y + t->first + unit / blocks * t->image + unit % blocks * t->plane, acc);
     }
 }
 
 /* Copy blocks of an image into another's, `shift` blocks further; `up` repeats pixels (nearest neighbour, whole factors). */
 NEVER void copy_blocks(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y, int shift,
-                       int uph, int upw) {
+                       int uph, int upw, int upd) {
     const int blocks = (s->channels + VL - 1) / VL, height = s->height * uph;
-    SPLIT((idx)s->images * blocks * height);
+    SPLIT((idx)s->images * upd * blocks * height);
     for (idx unit = begin; unit < end; unit++) {
         const int row = unit % height, block = unit / height % blocks, image = unit / height / blocks;
-        const float *from = x + s->first + image * s->image + block * s->plane + row / uph * s->row;
+        const float *from = x + s->first + image / upd * s->image + block * s->plane + row / uph * s->row;
         float *to = y + t->first + image * t->image + (block + shift) * t->plane + row * t->row;
         for (int c = 0; c < s->width; c++)
             for (int u = 0; u < upw; u++) vstore(to + ((idx)c * upw + u) * VL, vload(from + (idx)c * VL));

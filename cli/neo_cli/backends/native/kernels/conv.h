@@ -3,18 +3,21 @@
  *
  * One micro-kernel: ROWS x COLUMNS pixels times VECTORS vectors of output channels stay in registers. For one block of
  * input channels and one tap, the `run` weights' inputs lie together, and the pixels PITCH floats apart. Weights lie in
- * the order in which they are read: [group of output vectors][block][tap][run][VECTORS * VL]. */
+ * the order in which they are read: [group of output vectors][block][tap][run][VECTORS * VL].
+ *
+ * The images may be slices of a volume, which taps cross. OUT is the floats between output pixels: more than VL where
+ * several convolutions write the output of a transposed one between them. */
 struct conv;
 typedef void (*conv_tile)(const struct conv *c, const float *in, const float *w, const float *bias, const float *add,
                           float *out, int blocks, int flags, const char *ahead);
 struct conv {
     idx in_image, in_block, in_row;             /* floats to the next image, block, output row's input row */
-    idx out_image, out_plane, out_row, out_pixel, add_image, add_plane, add_row;
+    idx out_image, out_plane, out_row, out_pixel, add_image, add_plane, add_row; /* out_pixel 0: VL, of the summand too */
     int images, height, width, blocks, panel, taps, run, pitch;
     int skip;                                   /* the last of a block's `run` in the last block, which are padding */
     int vectors, sections;                      /* output vectors of a group; of all */
     int rows, columns, band;                    /* of a tile; tiles of a band */
-    int panels_first;
+    int panels_first, together;                 /* images for which a panel stays in the cache; 0 is 1 */
     int act, add_after;
     float a, b, low, high;
     const idx *tap;
@@ -23,9 +26,20 @@ struct conv {
 };
 enum { CONV_FIRST = 1, CONV_LAST = 2 };
 
+/* acc + the products of two bfloat16 numbers, a word at x, with VL such words: what tiles with PAIRS are made of (bf16.h). */
+ALWAYS vf conv_pairs(vf acc, const float *x, vf w) {
+#if VL == 16 && defined(__AVX512BF16__)
+    typedef __bf16 pairs __attribute__((vector_size(64)));
+    typedef int32_t word __attribute__((may_alias));
+    return (vf)__builtin_ia32_dpbf16ps_512((__attribute__((vector_size(64))) float)acc, (pairs)w, (pairs)(*(const word *)x - (vi){0}));
+#else
+    return acc;
+#endif
+}
+
 ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
                        int blocks, int flags, const char *ahead, const int ROWS, const int COLUMNS, const int VECTORS,
-                       const int PITCH, const int LANES, const int RUN) {
+                       const int PITCH, const int LANES, const int RUN, const int PAIRS, const int OUT) {
     vf acc[32][2]; /* not by the parameters: arrays of variable length would live on the stack */
 #pragma clang loop unroll(full)
     for (int v = 0; v < VECTORS; v++) {
@@ -36,7 +50,7 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
         } else {
 #pragma clang loop unroll(full)
             for (int p = 0; p < ROWS * COLUMNS; p++)
-                acc[p][v] = vload(out + v * c->out_plane + p / COLUMNS * c->out_row + p % COLUMNS * VL);
+                acc[p][v] = vload(out + v * c->out_plane + p / COLUMNS * c->out_row + p % COLUMNS * OUT);
         }
     }
     const idx in_row = c->in_row, in_block = c->in_block;
@@ -76,8 +90,9 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
         vf weight[2];                                                                                                     \
         _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL);                \
         _Pragma("clang loop unroll(full)") for (int p = 0; p < ROWS * COLUMNS; p++) {                                     \
-            const vf s = splat(x[k + p / COLUMNS * in_row + p % COLUMNS * PITCH]);                                        \
-            _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) acc[p][v] += s * weight[v];              \
+            const float *at = x + k + p / COLUMNS * in_row + p % COLUMNS * PITCH;                                         \
+            _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++)                                          \
+                acc[p][v] = PAIRS ? conv_pairs(acc[p][v], at, weight[v]) : acc[p][v] + splat(*at) * weight[v];            \
         }                                                                                                                 \
         w += VECTORS * VL;                                                                                                \
         __builtin_prefetch(ahead, 0, 2);                                                                                  \
@@ -102,23 +117,24 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
                 const float *s = add + v * c->add_plane;
 #pragma clang loop unroll(full)
                 for (int p = 0; p < ROWS * COLUMNS; p++)
-                    acc[p][v] += vload(s + p / COLUMNS * c->add_row + p % COLUMNS * VL);
+                    acc[p][v] += vload(s + p / COLUMNS * c->add_row + p % COLUMNS * OUT);
             }
             const vf low = splat(c->low), high = splat(c->high);
 #pragma clang loop unroll(full)
             for (int p = 0; p < ROWS * COLUMNS; p++)
-                vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * VL, vmin(vmax(acc[p][v], low), high));
+                vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * OUT, vmin(vmax(acc[p][v], low), high));
         } else {
 #pragma clang loop unroll(full)
-            for (int p = 0; p < ROWS * COLUMNS; p++) vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * VL, acc[p][v]);
+            for (int p = 0; p < ROWS * COLUMNS; p++) vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * OUT, acc[p][v]);
         }
     }
 }
-#define CONV_TILE(NAME, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN)                                                           \
+#define CONV_TILE_APART(NAME, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN, OUT)                                              \
     NEVER void NAME(const struct conv *c, const float *in, const float *w, const float *bias, const float *add,          \
                     float *out, int blocks, int flags, const char *ahead) {                                             \
-        conv_micro(c, in, w, bias, add, out, blocks, flags, ahead, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN);               \
+        conv_micro(c, in, w, bias, add, out, blocks, flags, ahead, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN, 0, OUT);       \
     }
+#define CONV_TILE(NAME, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN) CONV_TILE_APART(NAME, ROWS, COLUMNS, VECTORS, PITCH, LANES, RUN, VL)
 
 /* Activations other than clipping: a second pass over the tile, which is still in the first-level cache. */
 NEVER void conv_finish(const struct conv *c, float *out, const float *add, int rows, int columns, int vectors) {
@@ -127,8 +143,11 @@ NEVER void conv_finish(const struct conv *c, float *out, const float *add, int r
             float *y = out + v * c->out_plane + r * c->out_row;
             const float *x = y;
             const float *added = add ? add + v * c->add_plane + r * c->add_row : 0;
-            const idx count = columns * VL;
-            act_run(y, x, added, count, c->act, c->a, c->b);
+            if (c->out_pixel > VL)
+                for (idx i = 0; i < columns * c->out_pixel; i += c->out_pixel)
+                    act_run(y + i, x + i, added ? added + i : 0, VL, c->act, c->a, c->b);
+            else
+                act_run(y, x, added, (idx)columns * VL, c->act, c->a, c->b);
         }
 }
 
@@ -139,13 +158,14 @@ ALWAYS void conv_tiles(const struct conv *c, const float *in, const float *w, co
     const int finish = (flags & CONV_LAST) && (c->act > ACT_CLIP || after);
     const idx step = (idx)blocks * c->taps * c->run * 64 + 64; /* what one tile prefetches */
     const char *const ahead_end = ahead + ahead_bytes;
+    const idx pixel = MAX(VL, c->out_pixel);
     int y = first / across * c->rows, x = first % across * c->columns;
     for (int t = first; t < end; t++) {
         const int rows = MIN(c->rows, c->height - y), last = rows < c->rows || x + c->columns > c->width;
         const int columns = rows < c->rows ? c->columns : last ? c->edge_columns : c->columns;
         const conv_tile tile = last ? c->edge[narrow] : c->tile[narrow];
-        float *o = out + y * c->out_row + (idx)x * VL;
-        const float *r = add ? add + y * c->add_row + (idx)x * VL : 0;
+        float *o = out + y * c->out_row + x * pixel;
+        const float *r = add ? add + y * c->add_row + x * pixel : 0;
         tile(c, in + y * c->in_row + (idx)x * c->pitch, w, bias, after ? 0 : r, o, blocks, flags, ahead);
         if (finish) conv_finish(c, o, after ? r : 0, rows, columns, vectors);
         if (ahead + step < ahead_end) ahead += step;
@@ -164,6 +184,33 @@ ALWAYS const float *conv_weights(const struct conv *c, const float *w, int g, in
     return w + (idx)c->taps * c->run * VL * ((idx)c->blocks * c->vectors * g + (idx)k * vectors);
 }
 
+/* Tiles [t0, t1) of some images for groups [g0, g1): panels inside groups; or outside, where the input would not stay in
+ * the second-level cache but the output does. */
+NEVER void conv_bands(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
+                      int images, int t0, int t1, int g0, int g1) {
+    const int panels = (c->blocks + c->panel - 1) / c->panel, count = g1 - g0;
+    const float *wp = conv_weights(c, w, g0, 0);
+    for (int i = 0; i < count * panels; i++) {
+        const int g = g0 + (c->panels_first ? i % count : i / panels);
+        const int k = (c->panels_first ? i / count : i % panels) * c->panel;
+        const float *next = conv_weights(c, w, g0 + (c->panels_first ? (i + 1) % count : (i + 1) / panels),
+                                         (c->panels_first ? (i + 1) / count : (i + 1) % panels) * c->panel);
+        const int vectors = MIN(c->vectors, c->sections - g * c->vectors), blocks = MIN(c->panel, c->blocks - k);
+        const int flags = (k == 0 ? CONV_FIRST : 0) | (k + blocks == c->blocks ? CONV_LAST : 0);
+        const idx plane = g * c->vectors;
+        for (int image = 0; image < images; image++)
+            conv_tiles(c, in + image * c->in_image + k * c->in_block, wp, bias + plane * VL,
+                       add ? add + image * c->add_image + plane * c->add_plane : 0,
+                       out + image * c->out_image + plane * c->out_plane, t0, t1, vectors, blocks, flags, (const char *)next,
+                       (idx)c->taps * c->run * VL * blocks * vectors * 4);
+        wp = next;
+    }
+}
+ALWAYS void conv_band(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
+                      int t0, int t1, int g0, int g1) {
+    conv_bands(c, in, w, bias, add, out, 1, t0, t1, g0, g1);
+}
+
 /* Panels in the first-level cache, inside groups of output channels, inside bands of tiles in the second level. */
 NEVER void conv_direct(const struct conv *c, const struct frame *f, const float *in, const float *w, const float *bias,
                        const float *add, float *out) {
@@ -179,23 +226,9 @@ NEVER void conv_direct(const struct conv *c, const struct frame *f, const float 
     if (f->bottom) { /* tiles are one row high then */
         t0 = f->top * (tiles / c->height), t1 = f->bottom * (tiles / c->height);
     }
-    for (int image = 0; image < c->images; image++)
-        for (int t = t0; t < t1; t += c->band) {
-            /* Panels inside groups; or outside, where the input would not stay in the second level but the output does. */
-            const int panels = (c->blocks + c->panel - 1) / c->panel, count = g1 - g0;
-            const float *wp = conv_weights(c, w, g0, 0);
-            for (int i = 0; i < count * panels; i++) {
-                const int g = g0 + (c->panels_first ? i % count : i / panels);
-                const int k = (c->panels_first ? i / count : i % panels) * c->panel;
-                const float *next = conv_weights(c, w, g0 + (c->panels_first ? (i + 1) % count : (i + 1) / panels),
-                                                 (c->panels_first ? (i + 1) / count : (i + 1) % panels) * c->panel);
-                const int vectors = MIN(c->vectors, c->sections - g * c->vectors), blocks = MIN(c->panel, c->blocks - k);
-                const int flags = (k == 0 ? CONV_FIRST : 0) | (k + blocks == c->blocks ? CONV_LAST : 0);
-                conv_tiles(c, in + image * c->in_image + k * c->in_block, wp, bias + g * c->vectors * VL,
-                           add ? add + image * c->add_image + g * c->vectors * c->add_plane : 0,
-                           out + image * c->out_image + g * c->vectors * c->out_plane, t, MIN(t + c->band, t1), vectors, blocks,
-                           flags, (const char *)next, (idx)c->taps * c->run * VL * blocks * vectors * 4);
-                wp = next;
-            }
-        }
+    const int together = MAX(1, c->together);
+    for (int image = 0; image < c->images; image += together)
+        for (int t = t0; t < t1; t += c->band)
+            conv_bands(c, in + image * c->in_image, w, bias, add ? add + image * c->add_image : 0,
+                       out + image * c->out_image, MIN(together, c->images - image), t, MIN(t + c->band, t1), g0, g1);
 }

@@ -58,7 +58,7 @@ def _fits(node: Node) -> bool:
     ):
         return False
     values = [*node.outputs, *(v for v in node.inputs if v is not None)]
-    return all(not v.layout.block and not any(v.layout.border) for v in values)
+    return all(not v.layout.block and not v.layout.bordered for v in values)
 
 
 def _steps(node: Node) -> tuple[list[Value], list[Step]]:

@@ -1,0 +1,72 @@
+"""Transposed convolutions of every stride, padding, dilation and group, on blocked layouts, are ONNX Runtime's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.graphs import as_model, error, feeds
+from backends.native.test_networks import HERE, runs
+from backends.native.windows import Case, draw, graph
+from models.builders import Graph
+from neo_cli.backends.native import compile
+from neo_cli.targets.devices import targets
+
+
+def cases(rank: int, seed: int, count: int) -> list[Case]:
+    random = np.random.default_rng(seed)
+    return [draw(random, rank, transposed=True, largest=8 if rank == 3 else 12) for _ in range(count)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", HERE)
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_random_transposed_convolutions(start, target, rank):
+    if not runs(target):
+        pytest.skip(f"this machine does not run {target}'s code")
+    drawn = cases(rank, rank, 12)
+    model, engine = start(graph(drawn), threads=2, target=target)
+    feed = feeds(model)
+    found, wanted = engine.run(feed), model.oracle(feed)
+    for index, case in enumerate(drawn):
+        name = f"y{index}"
+        assert error({name: found[name]}, {name: wanted[name]}) < 1e-5, case
+
+
+@pytest.mark.emulation
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["ml_m6g", "LINUX_ARM_EABIHF", "LINUX_ARM_EABI", "ANDROID_X86"])
+def test_other_processors_agree(tmp_path: Path, target):
+    model = as_model(graph(cases(2, 5, 5) + cases(3, 6, 3)), tmp_path)
+    build = compile(model, targets()[target], {}, tmp_path)
+    if build.emulate is None:
+        pytest.skip("qemu-user is not installed here")
+    feed = feeds(model)
+    assert error(build.emulate(feed), model.oracle(feed)) < 1e-5
+
+
+def test_a_transposed_convolution_takes_in_norm_and_activation_and_stays_blocked(start):
+    g = Graph("up", 3)
+    x = g.conv(g.input("x", [1, 3, 9, 7]), 3, 20, 3)
+    w = g.constant(g.weights(20, 12, 4, 4, scale=0.1))
+    y = g.op("Relu", g.norm(g.op("ConvTranspose", x, w, kernel_shape=[4, 4], strides=[2, 2], pads=[1] * 4), 12))
+    model, engine = start(g.finish({"y": (g.conv(y, 12, 5, 3), [1, 5, 18, 14])}), threads=2)
+    feed = feeds(model)
+    assert error(engine.run(feed), model.oracle(feed)) < 5e-6
+    text = (Path(engine.library.path).parent.parent / "build0" / "3-layout.txt").read_text()
+    assert " = ConvTranspose(" not in text
+    assert text.count("fast.Reorder") == 2  # in and out
+    assert "BatchNormalization(" not in text
+
+
+def test_pixels_that_no_tap_reaches_are_the_bias(start):
+    g = Graph("gaps", 3)
+    w, b = g.constant(g.weights(4, 6, 2, 2, scale=0.5)), g.constant(g.weights(6, scale=1.0), "b")
+    y = g.op("ConvTranspose", g.input("x", [2, 4, 3, 5]), w, b, kernel_shape=[2, 2], strides=[3, 4])
+    model, engine = start(g.finish({"y": (y, [2, 6, 8, 18])}))
+    feed = feeds(model)
+    found = engine.run(feed)
+    assert error(found, model.oracle(feed)) < 1e-6
+    assert np.ptp(found["y"][0, 1, 2]) == 0
