@@ -53,6 +53,15 @@ def mount_again() -> None:
     Path(f"/proc/{PARENT}/environ").read_bytes()
 
 
+def clone(flags: int) -> None:
+    """A child in namespaces of its own would have every right there, and the kernel's attack surface with them."""
+    pid = LIBC.syscall(56 if os.uname().machine == "x86_64" else 220, flags | 17, 0, 0, 0, 0)
+    if pid == 0:
+        os._exit(0)
+    checked(pid)
+    os.waitpid(pid, 0)
+
+
 def parents_environment() -> None:
     if b"NEO_ESCAPE_SECRET" in Path(f"/proc/{PARENT}/environ").read_bytes():
         return
@@ -100,6 +109,10 @@ TRIES: dict[str, Callable[[], object]] = {
     "connect to an abstract socket": abstract_socket,
     "open a raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).bind(("lo", 0)) or (HOME / "secret").read_text(),
     "mount in new namespaces": mount_again,
+    "clone into new namespaces": lambda: clone(0x10000000 | 0x00020000),
+    "hold memory that belongs to no process": lambda: checked(LIBC.shmget(0, 1 << 20, 0o600)),
+    "write beside the system": lambda: Path("/written").write_text("x"),
+    "write among the devices": lambda: Path("/dev/written").write_text("x"),
     "run a program with more rights": setuid_program,
     "write to the system": lambda: Path("/usr/written").write_text("x"),
     "write to the interpreter's packages": lambda: Path(json.__file__).with_name("written").write_text("x"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from neo_cli.worker.limits import used_disk
 from neo_cli.worker.sandbox import Limits, Tier, apply, command, environment, probe
 
 TIERS = ("bubblewrap", "landlock")
@@ -100,6 +101,25 @@ def test_limits_hold_inside(tier: Tier, tmp_path: Path) -> None:
     assert "MemoryError" in big.stderr and big.returncode == 1
     long = run(tier, "open('f', 'wb').write(bytes(2**21))", tmp_path, limits=Limits(file_size=2**20))
     assert "File too large" in long.stderr and (tmp_path / "f").stat().st_size <= 2**20
+
+
+def test_nothing_can_be_written_that_is_not_counted(tmp_path: Path) -> None:
+    """A private /tmp and /dev/shm are part of the job's folder; no file system in memory can be filled."""
+    if probe().name != "bubblewrap":
+        pytest.skip("bubblewrap does not work on this machine")
+    code = (
+        "import os\nfor name in ('/tmp/a', '/dev/shm/b'): open(name, 'wb').write(bytes(2**20))\n"
+        "found = []\n"
+        "for line in open('/proc/self/mountinfo'):\n"
+        "    place, options, kind = line.split()[4], line.split()[5], line.split(' - ')[1].split()[0]\n"
+        "    if kind in ('tmpfs', 'ramfs') and 'rw' in options.split(',') and os.access(place, os.W_OK) and os.path.isdir(place):\n"
+        "        found.append(place)\n"
+        "print(found)"
+    )
+    done = run(Tier("bubblewrap"), code, tmp_path)
+    assert done.returncode == 0 and done.stdout == "[]\n", done
+    assert {p.stat().st_size for p in (tmp_path / "tmp").iterdir() if p.is_file()} == {2**20}
+    assert used_disk(tmp_path) >= 2 * 2**20
 
 
 def test_frameworks_and_threads_work_inside(tier: Tier, tmp_path: Path) -> None:

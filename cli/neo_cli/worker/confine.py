@@ -2,7 +2,10 @@
 
 Runs as a script under `python -I`, with the standard library alone. Landlock (Linux 5.13; Linux's documentation
 "Landlock: unprivileged access control") limits the file system to the paths given; the seccomp filter refuses new
-sockets, tracing, mounting, keyrings and kernel modules with EPERM. Exit code 97 when the kernel has no Landlock.
+sockets, tracing, mounting, new namespaces, keyrings, kernel modules and shared memory outside the file system with
+EPERM. Exit code 97 when the kernel has no Landlock.
+
+`--calls -- ARGV` installs the filter alone, sockets allowed: inside bubblewrap, whose namespaces do the rest.
 """
 
 from __future__ import annotations
@@ -24,10 +27,14 @@ NO_LANDLOCK = 97
 MAKE_DEVICES = 1 << 6 | 1 << 11  # character and block devices: no folder gives the right to make one
 PR_CAPBSET_DROP, LAST_CAPABILITY = 24, 63
 
-# architecture -> (audit number, system calls refused)
+SOCKET = {"x86_64": 41, "aarch64": 198}
+CLONE, CLONE3 = {"x86_64": 56, "aarch64": 220}, 435
+CLONE_NEWUSER = 0x10000000
+
+# architecture -> (audit number, system calls refused besides SOCKET)
 REFUSED = {
-    "x86_64": (0xC000003E, (41, 101, 155, 165, 166, 167, 168, 169, 175, 176, 246, 248, 249, 250, 272, 304, 308, 310, 311, 313, 320, 321, 323, 425, 426, 427, 428, 429, 430, 432)),
-    "aarch64": (0xC00000B7, (198, 117, 39, 40, 41, 104, 105, 106, 217, 218, 219, 97, 265, 268, 270, 271, 273, 280, 282, 294, 425, 426, 427, 428, 429, 430, 432)),
+    "x86_64": (0xC000003E, (29, 64, 68, 101, 155, 161, 165, 166, 167, 168, 169, 175, 176, 246, 248, 249, 250, 272, 298, 304, 308, 310, 311, 313, 320, 321, 323, 425, 426, 427, 428, 429, 430, 431, 432, 433, 442)),
+    "aarch64": (0xC00000B7, (186, 190, 194, 117, 39, 40, 41, 51, 104, 105, 106, 217, 218, 219, 97, 241, 265, 268, 270, 271, 273, 280, 282, 294, 425, 426, 427, 428, 429, 430, 431, 432, 433, 442)),
 }  # fmt: skip
 
 
@@ -88,24 +95,44 @@ def drop_capabilities(library: ctypes.CDLL) -> None:
         library.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
 
 
-def refuse_calls(library: ctypes.CDLL) -> None:
-    """Install a filter: wrong architecture ends the process, the calls of REFUSED answer EPERM."""
-    machine = platform.machine()
-    if machine not in REFUSED:
-        sys.stderr.write(f"no system call filter is written for {machine}\n")
-        raise SystemExit(NO_LANDLOCK)
+def program(machine: str, sockets: bool) -> bytes:
+    """The filter as BPF: another architecture ends the process, refused calls answer EPERM.
+
+    clone may make no user namespace; clone3, whose flags a filter cannot see, answers ENOSYS, and libraries use clone.
+    """
     audit, calls = REFUSED[machine]
-    allow, kill, deny = 0x7FFF0000, 0x80000000, 0x00050001
-    load, equal, above, give = 0x20, 0x15, 0x35, 0x06
+    calls = calls if sockets else (SOCKET[machine], *calls)
+    allow, kill, deny, unknown = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+    load, equal, above, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
     steps = [(load, 0, 0, 4), (equal, 1, 0, audit), (give, 0, 0, kill), (load, 0, 0, 0)]
     if machine == "x86_64":  # x32 calls carry bit 30 and would pass a filter by number
         steps += [(above, 0, 1, 0x40000000), (give, 0, 0, deny)]
-    for position, number in enumerate(calls):
-        steps.append((equal, len(calls) - position, 0, number))
-    steps += [(give, 0, 0, allow), (give, 0, 0, deny)]
-    program = b"".join(struct.pack("HBBI", *step) for step in steps)
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(buffer))
+    steps += [(equal, 0, 1, CLONE3), (give, 0, 0, unknown)]
+    end = [
+        (equal, 0, 2, CLONE[machine]),
+        (load, 0, 0, 16),
+        (bits, 1, 0, CLONE_NEWUSER),
+        (give, 0, 0, allow),
+        (give, 0, 0, deny),
+    ]
+    steps += [(equal, len(calls) - at + len(end) - 2, 0, number) for at, number in enumerate(calls)]  # to the last step
+    steps += end
+    return b"".join(struct.pack("HBBI", *step) for step in steps)
+
+
+def refuse_calls(library: ctypes.CDLL, sockets: bool = False) -> None:
+    """Install the filter, where one is written for this machine; `sockets` leaves new sockets alone."""
+    machine = platform.machine()
+    if machine not in REFUSED:
+        if sockets:  # namespaces hold without it
+            return
+        sys.stderr.write(f"no system call filter is written for {machine}\n")
+        raise SystemExit(NO_LANDLOCK)
+    written = program(machine, sockets)
+    buffer = ctypes.create_string_buffer(written, len(written))
+    header = struct.pack("HxxxxxxP", len(written) // 8, ctypes.addressof(buffer))
+    if library.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no_new_privs")
     if library.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(header), 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 
@@ -113,6 +140,9 @@ def refuse_calls(library: ctypes.CDLL) -> None:
 def main(arguments: list[str]) -> None:
     split = arguments.index("--")
     options, command = arguments[:split], arguments[split + 1 :]
+    if options == ["--calls"]:
+        refuse_calls(libc(), sockets=True)
+        os.execv(command[0], command)
     chosen: dict[str, list[str]] = {"--read": [], "--write": []}
     for name, value in zip(options[::2], options[1::2]):
         chosen[name].append(value)

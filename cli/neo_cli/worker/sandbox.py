@@ -1,7 +1,7 @@
 """The sandbox around a job's compiler child: which tier works on this machine, and the command that enters it.
 
-Tiers, best first: "bubblewrap" (namespaces: no network, no other processes, a read-only system, a private /tmp),
-"landlock" (Landlock rules and a seccomp filter, through `neo_cli.worker.confine`), "none". A tier counts only when a
+Tiers, best first: "bubblewrap" (namespaces: no network, no other processes, a read-only system, a private /tmp; and a
+filter of system calls), "landlock" (Landlock rules and that filter, both by `neo_cli.worker.confine`), "none". A tier counts only when a
 trial of it really ran: distributions forbid user namespaces in many ways that only a trial shows.
 
 No tier lets the child see the user's home, the environment or credentials: it gets `environ` as given, reads the
@@ -84,15 +84,14 @@ def command(tier: Tier, argv: Sequence[str], *, read: Sequence[Path] = (), write
         rules = [a for p in (*_readable(), *read) for a in ("--read", str(p))] + [
             a for p in write for a in ("--write", str(p))
         ]
-        return [sys.executable, "-I", str(Path(__file__).with_name("confine.py")), *rules, "--", *argv]
+        return [*_confine(*rules), *argv]
     return list(argv)
 
 
 def environment(environ: Mapping[str, str], work: Path) -> dict[str, str]:
     """What the child may know: a path, a language, the folders to write to. No credentials, no settings of the user."""
     kept = {k: v for k, v in environ.items() if k in ("PATH", "LANG", "LC_ALL", "TZ", "NEO_SAVE_TEMPS", "NEO_THREADS")}
-    private = work / "tmp"
-    private.mkdir(exist_ok=True)
+    private = _private(work)
     paths = [str(Path(neo_cli.__file__).resolve().parents[1])]
     return {
         "PATH": os.defpath, **kept, "HOME": str(private), "TMPDIR": str(private), "PYTHONPATH": os.pathsep.join(paths),
@@ -132,8 +131,10 @@ def _bubblewrap(argv: Sequence[str], read: Sequence[Path], write: Sequence[Path]
     found = shutil.which("bwrap") or "bwrap"
     line = [
         found, "--unshare-user", "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-        "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/dev/shm",
+        "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev",
     ]  # fmt: skip
+    for place in ("/tmp", "/dev/shm"):  # of the work folder, so that they count as its disk; a tmpfs would take memory
+        line += ["--bind", str(_private(write[0])), place] if write else ["--tmpfs", place]
     for name in KERNEL:
         line += ["--ro-bind-try", name, name]
     for path in (*_readable(), *read):
@@ -143,7 +144,19 @@ def _bubblewrap(argv: Sequence[str], read: Sequence[Path], write: Sequence[Path]
             line += ["--ro-bind", str(path), str(path)]
     for path in write:
         line += ["--bind", str(path), str(path)]
-    return [*line, "--chdir", str(write[0]) if write else "/tmp", "--", *argv]
+    line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(write[0]) if write else "/tmp", "--"]
+    return [*line, *_confine("--calls"), *argv]
+
+
+def _confine(*options: str) -> list[str]:
+    return [sys.executable, "-I", str(Path(__file__).with_name("confine.py")), *options, "--"]
+
+
+def _private(work: Path) -> Path:
+    """Where the child keeps its temporary files."""
+    folder = work / "tmp"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _try_bubblewrap() -> str | None:
