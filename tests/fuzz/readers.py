@@ -1,17 +1,21 @@
-"""The binary readers under coverage-guided fuzzing: python tests/fuzz/readers.py READER [atheris' options, -max_total_time=60].
+"""The binary readers under coverage-guided fuzzing: python tests/fuzz/readers.py READER CPU_SECONDS [atheris' options].
 
 A reader gets any bytes; it answers or refuses with its own error, and touches nothing else. Needs atheris
-(pip install atheris). `SEEDS` are small honest files; `tests/fuzz/test_readers.py` runs a short form without atheris.
+(pip install atheris). Prints how many inputs were tried; an input that breaks a reader is left as crash-* and then kept
+in tests/fuzz/corpus/READER. `tests/fuzz/test_readers.py` runs a short form, and the corpus, without atheris.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
+import shutil
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -176,7 +180,8 @@ READERS = {
 def main() -> None:
     import atheris
 
-    reader = READERS[sys.argv.pop(1)]
+    name, limit = sys.argv.pop(1), float(sys.argv.pop(1))
+    reader = READERS[name]
     seed = reader.seed()
     work, corpus = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     (corpus / "seed").write_bytes(seed)
@@ -185,9 +190,17 @@ def main() -> None:
     with atheris.instrument_imports(include=["neo_cli"]):
         reader.read(file)
 
+    tried = 0
+
     def one(data: bytes) -> None:
+        nonlocal tried
         file.write_bytes(data)
         reader.read(file)
+        tried += 1
+        if time.process_time() > limit:
+            print(f"{name}: {tried} inputs in {time.process_time():.0f} s of CPU", flush=True)
+            shutil.rmtree(work), shutil.rmtree(corpus)
+            os._exit(0)  # libFuzzer takes any other ending for a crash
 
     atheris.Setup([*sys.argv, str(corpus)], one)
     atheris.Fuzz()

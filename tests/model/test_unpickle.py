@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
 import pickle
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
@@ -107,3 +109,49 @@ def test_every_listed_name_is_a_class_or_a_known_constructor() -> None:
                 value = getattr(found, entry, None)
                 known = entry in constructors or entry.startswith("__pyx_unpickle_")
                 assert value is None or isinstance(value, type) or known, f"{module}.{entry}"
+
+
+def test_no_listed_name_writes_where_it_is_called(tmp_path: Path) -> None:
+    """A pickle calls what it names with whatever it likes; numpy.memmap, called so, would empty the file."""
+    pytest.importorskip("sklearn")
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"kept")
+    names = unpickle.allowed(*KINDS)
+    arguments = [
+        (str(kept),),
+        (str(kept), "w"),
+        (str(kept), "wb"),
+        (str(kept), "uint8", "w+"),
+        (str(kept), "uint8", "w+", 0, (4,)),
+    ]
+    called = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module, name in sorted(tuple(entry.split(" ")) for entry in names):
+            home, safer, instead = unpickle._find(names, module, name)
+            try:
+                made = instead or getattr(importlib.import_module(home), safer)
+            except (ImportError, AttributeError):
+                continue  # a name of another version
+            for given in arguments:
+                with contextlib.suppress(Exception):
+                    called += 1
+                    made(*given)
+    assert called > 500 and kept.read_bytes() == b"kept" and [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_memory_map_comes_as_an_array(tmp_path: Path) -> None:
+    mapped = np.memmap(tmp_path / "m", "float32", "w+", shape=(3,))
+    mapped[:] = 2
+    (tmp_path / "model").write_bytes(pickle.dumps(mapped))
+    found = unpickle.load(tmp_path / "model", KINDS)
+    assert type(found) is np.ndarray and found.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "lzma", "xz"])
+def test_a_bomb_in_a_compressed_file_is_noticed(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpickle, "RATIO_FROM", 2**20)
+    joblib.dump([bytes(8 * 2**20)], tmp_path / "model", compress=(method, 9 if method != "xz" else 3))
+    assert (tmp_path / "model").stat().st_size < 2**16
+    with pytest.raises(pickle.UnpicklingError, match="unpacks to more than 200 times its size"):
+        unpickle.load(tmp_path / "model", KINDS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.base.errors import InputError
+from neo_cli.model.pickle_scan import scan
 
 WRONG = "Please make sure the framework you select is correct."
 CANNOT = "Framework cannot load PyTorch model."
@@ -87,6 +88,7 @@ def _instead() -> str:
 
 def _globals(data: bytes) -> set[str]:
     """The names a pickle would import, found by reading its opcodes."""
+    scan(data)
     found: set[str] = set()
     strings: list[str] = []
     for opcode, argument, _ in pickletools.genops(data):
@@ -107,6 +109,7 @@ def traced_inputs(path: Path) -> list[Traced] | None:
             return None
         data = archive.read(names[0])
     try:
+        scan(data)
         held = _Reader(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, AttributeError, IndexError, KeyError, TypeError, ValueError, EOFError):
         return None  # an example that is no plain list of tensors: the request must say the shapes

@@ -6,13 +6,19 @@ plain objects of known classes, so the list (unpickle.json, written by docs/tool
 
 from __future__ import annotations
 
+import io
 import json
+import mmap
 import pickle
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from neo_cli.model.pickle_scan import scan
+
+RATIO, RATIO_FROM, TOTAL = 200, 64 * 2**20, 5 * 2**30  # as packaging/unpack.py has them for archives
 
 
 class Forbidden(pickle.UnpicklingError):
@@ -31,12 +37,17 @@ def allowed(*kinds: str) -> frozenset[str]:
 
 
 def load(path: Path, kinds: Iterable[str]) -> Any:
-    """The object in a pickle or joblib file (compressed too). Raises Forbidden for a name off the list."""
+    """The object in a pickle or joblib file (compressed too).
+
+    Raises Forbidden for a name off the list, and pickle.UnpicklingError for sizes that no honest file has.
+    """
     names = allowed(*kinds)
     with path.open("rb") as file:
         head = file.read(4)
         file.seek(0)
         if head[:1] == b"\x80" and not _has_wrappers(path):
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                scan(data)
             return _Plain(file, names).load()
     return _load_joblib(path, names)
 
@@ -69,13 +80,33 @@ MOVED = {
     "scipy.sparse.csr": "scipy.sparse._csr",
 }
 GONE = {("sklearn.compose._column_transformer", "_RemainderColsList"): Columns}
+SAFER = {("numpy", "memmap"): "ndarray"}  # called with a name, numpy.memmap makes or empties that file
 
 
-def _find(names: frozenset[str], module: str, name: str) -> tuple[str, Any]:
-    """The module to import the name from, or what stands for a class that today's version no longer has."""
+def _find(names: frozenset[str], module: str, name: str) -> tuple[str, str, Any]:
+    """The module and name to import, or what stands for a class that today's version no longer has."""
     if f"{module} {name}" not in names:
         raise Forbidden(f"{module}.{name}")
-    return MOVED.get(module, module), GONE.get((module, name))
+    return MOVED.get(module, module), SAFER.get((module, name), name), GONE.get((module, name))
+
+
+class _Bounded(io.RawIOBase):
+    """A decompressed stream that ends with an error where a bomb would go on."""
+
+    def __init__(self, stream: Any, packed: int) -> None:
+        self._stream, self._left = stream, min(TOTAL, max(RATIO_FROM, RATIO * packed))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        self._left -= len(data)
+        if self._left < 0:
+            raise pickle.UnpicklingError(f"the file unpacks to more than {RATIO} times its size, or than {TOTAL} bytes")
+        return len(data)
 
 
 class _Plain(pickle.Unpickler):
@@ -84,7 +115,7 @@ class _Plain(pickle.Unpickler):
         self.names = names
 
     def find_class(self, module: str, name: str) -> Any:
-        module, instead = _find(self.names, module, name)
+        module, name, instead = _find(self.names, module, name)
         return instead or super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
@@ -98,7 +129,7 @@ def _load_joblib(path: Path, names: frozenset[str]) -> Any:
         """joblib's reader, which would itself call pickle.load for arrays of objects."""
 
         def find_class(self, module: str, name: str) -> Any:
-            module, instead = _find(names, module, name)
+            module, name, instead = _find(names, module, name)
             return instead or super().find_class(module, name)
 
         def load_build(self) -> None:
@@ -121,4 +152,5 @@ def _load_joblib(path: Path, names: frozenset[str]) -> Any:
         with numpy_pickle_utils._validate_fileobject_and_memmap(file, str(path), None) as (stream, _):
             if isinstance(stream, str):
                 raise pickle.UnpicklingError("the file was written by joblib before 0.10")
-            return Guarded(str(path), stream, ensure_native_byte_order=True).load()
+            bounded = io.BufferedReader(_Bounded(stream, path.stat().st_size), 2**20)
+            return Guarded(str(path), bounded, ensure_native_byte_order=True).load()
