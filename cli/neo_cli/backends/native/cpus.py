@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neo_cli.targets.devices import Target
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How 8-bit numbers are multiplied: the tile of `pixels` x `vectors` blocks of 16 channels, in registers of `lanes` sums.
+
+    `kind`: "vnni" and "dot" add four products at once (unsigned by signed on x86, signed by signed on ARM), "madd" adds
+    two of 16 bits, "wide" multiplies numbers of 16 bits one by one. Activations in blocks are of type `dtype`.
+    """
+
+    kind: str
+    lanes: int
+    pixels: int
+    vectors: int
+    dtype: str = "uint8"
+
+
+WIDE = Int8("wide", 4, 1, 1, "int8")
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,7 @@ class Cpu:
 
 
 AVX512 = Cpu("avx512", 16, 14, 2, 28, 36 << 10, 600 << 10, flags=("-mprefer-vector-width=512",))
+    int8: Int8 = WIDE
 AVX2 = Cpu("avx2", 8, 6, 2, 12, 16 << 10, 160 << 10)
 AVX = Cpu("avx", 8, 5, 2, 10, 16 << 10, 160 << 10)
 SSE = Cpu("sse", 4, 5, 2, 10, 16 << 10, 160 << 10)
@@ -50,7 +69,23 @@ CPUS: tuple[tuple[str, str, Cpu], ...] = (
 
 def cpu_of(target: Target) -> Cpu:
     """The record for a target; scalar code where no family fits."""
-    for arch, feature, cpu in CPUS:
-        if arch == target.arch and (not feature or feature in target.features):
-            return cpu
-    return SCALAR
+
+    def fits(arch: str, feature: str) -> bool:
+        return arch == target.arch and (not feature or feature in target.features)
+
+    found = next((cpu for arch, feature, cpu in CPUS if fits(arch, feature)), SCALAR)
+    return replace(found, int8=next((int8 for arch, feature, int8 in INT8 if fits(arch, feature)), WIDE))
+# The same for 8-bit numbers.
+INT8: tuple[tuple[str, str, Int8], ...] = (
+    ("x86_64", "avx512_vnni", Int8("vnni", 16, 14, 2)),
+    ("x86_64", "avx512bw", Int8("madd", 16, 12, 2)),
+    ("x86_64", "avx_vnni", Int8("vnni", 8, 6, 1)),
+    ("x86_64", "avx2", Int8("madd", 8, 4, 1)),
+    ("x86_64", "", Int8("madd", 4, 2, 1)),
+    ("x86", "", Int8("madd", 4, 1, 1)),  # eight registers
+    ("arm64", "asimddp", Int8("dot", 4, 5, 1, "int8")),
+    ("arm64", "", Int8("wide", 4, 4, 1, "int8")),
+    ("armhf", "neon", Int8("wide", 4, 2, 1, "int8")),
+    ("armel", "neon", Int8("wide", 4, 2, 1, "int8")),
+)
+

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neo_cli.backends.native import fuse_attention, fuse_conv, fuse_patterns, fuse_shapes
+from neo_cli.backends.native import fuse_attention, fuse_conv, fuse_patterns, fuse_qdq, fuse_quantised, fuse_shapes
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import Graph
 from neo_cli.backends.native.rewrite import Rewriter
@@ -10,6 +10,11 @@ from neo_cli.backends.native.rewrite import Rewriter
 # In order: patterns first, as their parts would else be taken into other nodes.
 RULES = (
     fuse_shapes.identities,
+    fuse_quantised.pairs,
+    fuse_qdq.operators,
+    fuse_quantised.integers,
+    fuse_quantised.sums,
+    fuse_quantised.entries,
     fuse_patterns.gelu,
     fuse_patterns.silu,
     fuse_patterns.layer_norm,

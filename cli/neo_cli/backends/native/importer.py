@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from neo_cli.backends.native.ir import C_TYPES, Graph, Node, Value
+from neo_cli.backends.native.ir import C_TYPES, Graph, Levels, Node, Value
 from neo_cli.backends.native.ops import expand, shapes
 from neo_cli.base.errors import CompileError, OperatorNotImplemented
 from neo_cli.model import proto
@@ -129,6 +129,8 @@ class Importer:
         for name, array in zip(source.output, results):
             if name:
                 self._constant(name, np.asarray(array))
+        if source.op_type == "DequantizeLinear":
+            self.values[source.output[0]].levels = _levels(source, used)
         return True
 
     def _evaluate(self, source: onnx.NodeProto, used: list[Value]) -> list[np.ndarray] | None:
@@ -184,6 +186,17 @@ class Importer:
             return {}
         static = {name: _static(kind, self.batch) for name, kind in found.items()}
         return {name: (dtype, shape) for name, (dtype, shape) in static.items() if dtype and shape is not None}
+
+
+def _levels(source: onnx.NodeProto, used: list[Value | None]) -> Levels | None:
+    """What a constant was dequantised from; None where the scale varies in blocks."""
+    attrs = proto.attributes(source)
+    array, scale, zero = ([*used, None])[:3]
+    assert array is not None and array.const is not None and scale is not None and scale.const is not None
+    if attrs.get("block_size", 0) or array.const.dtype.name not in ("int8", "uint8", "int32"):
+        return None
+    none = np.zeros(scale.shape, array.const.dtype)
+    return Levels(array.const, scale.const, none if zero is None else zero.const, attrs.get("axis", 1))  # type: ignore[arg-type]
 
 
 def _static(kind: onnx.TypeProto, batch: int) -> tuple[str | None, tuple[int, ...] | None]:

@@ -48,6 +48,7 @@ class Layout:
     border: tuple[int, int, int, int] = (0, 0, 0, 0)
     last: bool = False
     slices: tuple[int, int] = (0, 0)
+    fill: int = 0  # what the border holds: among the whole numbers of a quantised tensor, the one that stands for zero
 
     @property
     def bordered(self) -> bool:
@@ -56,10 +57,21 @@ class Layout:
     def __str__(self) -> str:
         edge = f"+{self.border}" if any(self.border) else ""
         edge += f"+{self.slices}" if any(self.slices) else ""
+        edge += f"={self.fill}" if self.fill else ""
         return f"{'last' if self.last else 'c'}{self.block}{edge}" if self.block else f"row{edge}"
 
 
 ROW = Layout()
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The whole numbers that a constant was dequantised from: (array - zero) * scale, which may vary along `axis`."""
+
+    array: np.ndarray
+    scale: np.ndarray
+    zero: np.ndarray
+    axis: int
 
 
 @dataclass(eq=False)
@@ -77,6 +89,7 @@ class Value:
     layout: Layout = ROW
     home: Value | None = None
     offset: int = 0  # bytes from the start of `home`
+    levels: Levels | None = None
 
     @property
     def size(self) -> int:

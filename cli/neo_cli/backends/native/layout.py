@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from neo_cli.backends.native import layout_quantised
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import ROW, Graph, Layout, Node, Value
 from neo_cli.backends.native.layout_rules import VIEWS, blocked_form, needs, needs_slices
@@ -55,17 +56,17 @@ class Layouter:
         else:
             twin = _same_bytes(value, layout, forms)
             if twin is not None:
-                found = Value(f"{value.name}.{layout}", value.dtype, value.shape, layout=layout, home=twin)
+                found = Value(f"{value.name}.{layout}", twin.dtype, value.shape, layout=layout, home=twin)
                 forms[layout] = found
                 return found
             source = self.form(value, ROW)
-            target = Value(f"{value.name}.{layout}", value.dtype, value.shape, layout=layout)
+            target = Value(f"{value.name}.{layout}", stored(value.dtype, layout, self.cpu), value.shape, layout=layout)
         forms[layout] = target
         self.nodes.append(Node("fast.Reorder", f"{value.name} to {layout}", [source], [target]))
         return target
 
     def _place(self, node: Node) -> None:
-        wanted = blocked_form(node, self.cpu, self.forms_of)
+        wanted = (layout_quantised.rule_of(node) or blocked_form)(node, self.cpu, self.forms_of)
         if wanted is None:
             node.inputs = [None if v is None else v if v.const is not None else self.form(v, ROW) for v in node.inputs]
             for value in node.outputs:
@@ -75,7 +76,8 @@ class Layouter:
         inputs = [v if v is None or lay is None else self.form(v, lay) for v, lay in zip(node.inputs, wanted.inputs)]
         outputs = []
         for value in node.outputs:
-            found = value if wanted.output == ROW else Value(value.name, value.dtype, value.shape, layout=wanted.output)
+            dtype = stored(value.dtype, wanted.output, self.cpu)
+            found = value if wanted.output == ROW else Value(value.name, dtype, value.shape, layout=wanted.output)
             self.forms[value] = {wanted.output: found}
             outputs.append(found)
         self.nodes.append(
@@ -94,12 +96,17 @@ class Layouter:
         if not kept:
             kept = {ROW: self.form(x, ROW)}
         self.forms[y] = {
-            layout: Value(y.name, y.dtype, y.shape, layout=layout, home=form) for layout, form in kept.items()
+            layout: Value(y.name, form.dtype, y.shape, layout=layout, home=form) for layout, form in kept.items()
         }
         if ROW in kept:
             y.home = kept[ROW]
             self.forms[y][ROW] = y
         return True
+
+
+def stored(dtype: str, layout: Layout, cpu: Cpu) -> str:
+    """The type of a value's elements in a layout: blocks of 8-bit numbers have the sign that the CPU multiplies with."""
+    return cpu.int8.dtype if layout.block and dtype in ("int8", "uint8") else dtype
 
 
 def _survives(layout: Layout, x: Value, y: Value) -> bool:
@@ -127,7 +134,7 @@ def _same_bytes(value: Value, layout: Layout, forms: dict[Layout, Value]) -> Val
 def borders(graph: Graph) -> None:
     """Every blocked image gets the widest border that a reader of it needs."""
     for node in graph.nodes:
-        for value, border in needs(node):
+        for value, border in (*needs(node), *layout_quantised.needs(node)):
             widen(value, border)
         for value, depth in needs_slices(node):
             widen(value, (0, 0, 0, 0), depth)

@@ -31,7 +31,11 @@ class Direct:
 
 def tiles(cpu: Cpu, vectors: int, height: int, width: int) -> Tiles:
     """Equal tiles as near the register limit as the width allows; several rows when the image is narrow."""
-    limit = cpu.pixels if vectors > 1 else cpu.column
+    return tiles_of(cpu.pixels if vectors > 1 else cpu.column, height, width)
+
+
+def tiles_of(limit: int, height: int, width: int) -> Tiles:
+    """The same for a register limit of so many pixels."""
     if width * 2 <= limit and height > 1:
         rows = min(limit // width, height)
         rest = height % rows
@@ -67,6 +71,15 @@ def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int
 
 
 def algorithm(cpu: Cpu, ic: int, oc: int, height: int, width: int, most: int) -> int:
+def quantised(cpu: Cpu, height: int, width: int, out_blocks: int, in_bytes: int) -> Direct:
+    """The same for 8-bit numbers; all input blocks are one panel, as their weights take a quarter of the bytes."""
+    vectors = min(cpu.int8.vectors, out_blocks)
+    shape = tiles_of(cpu.int8.pixels * (cpu.int8.vectors // vectors), height, width)
+    count = math.ceil(height / shape.rows) * math.ceil(width / shape.columns)
+    band = count if in_bytes <= cpu.band else max(4, math.ceil(count * cpu.band / 2 / in_bytes))
+    return Direct(vectors, shape, 1, band)
+
+
     """0: direct; 2 or 4: Winograd with tiles of that size, at most `most`. By estimated time of a 3x3 convolution."""
     best, chosen = _seconds(cpu, ic, oc, height * width, 9, 0), 0
     for m in (2, 4):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from neo_cli.backends.native import layout_quantised
 from neo_cli.backends.native.emit import Program
 from neo_cli.backends.native.ir import C_TYPES, Graph
 from neo_cli.backends.native.layout_rules import needs, needs_slices
@@ -56,7 +57,7 @@ def _plain(graph: Graph) -> Iterator[str]:
 
 def _borders(graph: Graph) -> Iterator[str]:
     for node in (part for n in graph.nodes for part in n.attrs.get("parts", [n])):
-        for value, border in needs(node):
+        for value, border in (*needs(node), *layout_quantised.needs(node)):
             if any(have < want for have, want in zip(value.layout.border, border)):
                 yield f"{node.name} needs a border of {border} around {value}"
         for value, depth in needs_slices(node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neo_cli.backends.native.fast import quantised_blocked
 from neo_cli.backends.native.fast.activations import NONE, number
 from neo_cli.backends.native.fast.conv import padded
 from neo_cli.backends.native.fast.images import border, each_sample, image
@@ -14,6 +15,8 @@ def reorder(node: Node, ctx: Context) -> str:
     """The same tensor in another layout."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
+    if x.dtype in quantised_blocked.EIGHT:
+        return quantised_blocked.reorder(node, ctx)
     ctx.include("blocked.h")
     if x.layout.last or y.layout.last:
         blocked = x if x.layout.last else y

@@ -1,0 +1,116 @@
+/* 8-bit numbers in blocks of 16 channels, and sums of their products in vectors of QW 32-bit numbers.
+ *
+ * Activations in blocks are q8: unsigned where x86 multiplies unsigned by signed, signed on ARM. Products are added four at
+ * a time (Q_VNNI, Q_DOT), two at a time after widening to 16 bits (Q_MADD), or one by one (Q_WIDE): always exactly. */
+#ifdef Q_DOT
+#include <arm_neon.h>
+#endif
+#ifdef Q_SIGNED
+typedef int8_t q8;
+#else
+typedef uint8_t q8;
+#endif
+#define Q_VECTOR(TYPE, BYTES, NAME) typedef TYPE NAME __attribute__((vector_size(BYTES), aligned(sizeof(TYPE)), may_alias))
+Q_VECTOR(int32_t, QW * 4, qi);
+Q_VECTOR(float, QW * 4, qf);
+Q_VECTOR(uint16_t, QW * 4, qu16);
+Q_VECTOR(q8, QW, qq);
+Q_VECTOR(q8, 16, q16);
+Q_VECTOR(int32_t, 64, qi16);
+Q_VECTOR(float, 64, qf16);
+Q_VECTOR(int16_t, 8, h4);
+Q_VECTOR(q8, 4, q4);
+enum { QB = 16, QN = QB / QW }; /* channels of a block, vectors of sums for them */
+
+ALWAYS qi q_load(const void *p) { return *(const qi *)p; }
+ALWAYS qi q_splat(int32_t x) { return (qi){0} + x; }
+ALWAYS qf q_floats(float x) { return (qf){0} + x; }
+ALWAYS int32_t q_quad(const q8 *p) { return *(const int32_t __attribute__((aligned(1), may_alias)) *)p; }
+
+/* acc + x * w for four channels of each sum; w in the order of fast/quantised.py. */
+#if defined(Q_MADD)
+typedef struct { qi even, odd; } qx;
+enum { Q_STEP = 128 }; /* bytes of weights of four input and sixteen output channels */
+ALWAYS qx q_quads(qi x) { return (qx){x & 0x00ff00ff, (qi)((qu16)x >> 8)}; }
+ALWAYS qi q_dot(qi acc, qx x, const int8_t *w) {
+#if QW == 16
+    typedef short h __attribute__((vector_size(64)));
+#define Q_PAIRS __builtin_ia32_pmaddwd512
+#elif QW == 8
+    typedef short h __attribute__((vector_size(32)));
+#define Q_PAIRS __builtin_ia32_pmaddwd256
+#else
+    typedef short h __attribute__((vector_size(16)));
+#define Q_PAIRS __builtin_ia32_pmaddwd128
+#endif
+    return acc + (qi)Q_PAIRS((h)x.even, (h)q_load(w)) + (qi)Q_PAIRS((h)x.odd, (h)q_load(w + QW * 4));
+}
+#elif defined(Q_VNNI)
+typedef qi qx;
+enum { Q_STEP = 64 };
+ALWAYS qx q_quads(qi x) { return x; }
+ALWAYS qi q_dot(qi acc, qx x, const int8_t *w) {
+    typedef int i __attribute__((vector_size(QW * 4)));
+    typedef unsigned char u __attribute__((vector_size(QW * 4)));
+    typedef signed char s __attribute__((vector_size(QW * 4)));
+#if QW == 16
+    return (qi)__builtin_ia32_vpdpbusd512((i)acc, (u)x, (s)q_load(w));
+#else
+    return (qi)__builtin_ia32_vpdpbusd256((i)acc, (u)x, (s)q_load(w));
+#endif
+}
+#elif defined(Q_DOT)
+typedef qi qx;
+enum { Q_STEP = 64 };
+ALWAYS qx q_quads(qi x) { return x; }
+ALWAYS qi q_dot(qi acc, qx x, const int8_t *w) {
+    return (qi)vdotq_s32((int32x4_t)acc, (int8x16_t)q_load(w), (int8x16_t)x);
+}
+#else
+enum { Q_STEP = 128 };
+#endif
+
+/* round(sum * factor), half to even, within [low, high], plus zero: exact for what lies within 2^21. */
+ALWAYS qi q_round(qf v, qf low, qf high, int zero) {
+    v = __builtin_elementwise_min(__builtin_elementwise_max(v, low), high);
+    return (qi)(v + q_floats(12582912.0f)) - q_splat(0x4B400000 - zero);
+}
+/* Sixteen sums as bytes. */
+ALWAYS q16 q_pack(const qi *a) {
+#if QW == 16
+    return __builtin_convertvector(a[0], q16);
+#elif QW == 8
+    return __builtin_convertvector(__builtin_shufflevector(a[0], a[1], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), q16);
+#else
+    typedef int32_t i8 __attribute__((vector_size(32)));
+    const i8 l = __builtin_shufflevector(a[0], a[1], 0, 1, 2, 3, 4, 5, 6, 7);
+    const i8 h = __builtin_shufflevector(a[2], a[3], 0, 1, 2, 3, 4, 5, 6, 7);
+    return __builtin_convertvector(__builtin_shufflevector(l, h, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), q16);
+#endif
+}
+
+/* What becomes of the sums. A sum with another tensor is made of the rounded numbers, as two steps would have it. */
+struct qfinish {
+    float low, high;        /* limits of sum * factor */
+    int zero;               /* added after rounding */
+    float own, other, fixed; /* own * result + other * addend + fixed, within [add_low, add_high] */
+    float add_low, add_high;
+    int own_first, add_shift, add_zero;
+};
+/* QN vectors of sums to sixteen bytes. */
+ALWAYS q16 q_finish(const struct qfinish *f, const qi *acc, const float *factor, const q8 *add) {
+    qi y[QN];
+    const qf low = q_floats(f->low), high = q_floats(f->high);
+#pragma clang loop unroll(full)
+    for (int q = 0; q < QN; q++) {
+        y[q] = q_round(__builtin_convertvector(acc[q], qf) * *(const qf *)(factor + q * QW), low, high, f->zero);
+        if (add) {
+            const qf a = __builtin_convertvector(y[q], qf);
+            const qf b = __builtin_convertvector(__builtin_convertvector(*(const qq *)(add + q * QW), qi) - f->add_shift, qf);
+            const qf v = f->own_first ? a * q_floats(f->own) + (b * q_floats(f->other) + q_floats(f->fixed))
+                                      : b * q_floats(f->other) + (a * q_floats(f->own) + q_floats(f->fixed));
+            y[q] = q_round(v, q_floats(f->add_low), q_floats(f->add_high), f->add_zero);
+        }
+    }
+    return q_pack(y);
+}
