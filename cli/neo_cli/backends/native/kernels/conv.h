@@ -24,7 +24,7 @@ struct conv {
     conv_tile tile[2], edge[2];                 /* whole tiles and the last ones of a row (or the last row), by width */
     int edge_columns;                           /* 0: no narrower tile */
 };
-enum { CONV_FIRST = 1, CONV_LAST = 2 };
+enum { CONV_FIRST = 1, CONV_LAST = 2, CONV_AHEAD = 2 }; /* from this bit on: lines of `ahead` to ask for at each tap */
 
 /* acc + the products of two bfloat16 numbers, a word at x, with VL such words: what tiles with PAIRS are made of (bf16.h). */
 ALWAYS vf conv_pairs(vf acc, const float *x, vf w) {
@@ -61,6 +61,7 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
         const int skip = !RUN && (flags & CONV_LAST) && block + 1 == blocks ? c->skip : 0, run = whole - skip;
         for (int t = 0; t < taps; t++) {
             const float *x = in + block * in_block + tap[t];
+            for (int i = LANES ? 0 : flags >> CONV_AHEAD; i > 0; i--, ahead += 64) __builtin_prefetch(ahead, 0, 2);
             if (LANES) { /* four steps of each pixel in one vector, multiplied by its lanes */
                 for (int k = 0; k < run; k += 4) {
                     v4 xs[32];
@@ -95,12 +96,14 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
                 acc[p][v] = PAIRS ? conv_pairs(acc[p][v], at, weight[v]) : acc[p][v] + splat(*at) * weight[v];            \
         }                                                                                                                 \
         w += VECTORS * VL;                                                                                                \
-        __builtin_prefetch(ahead, 0, 2);                                                                                  \
-        ahead += 64;                                                                                                      \
     }
                 if (RUN) {
+                    /* in order: else all loads are put before the first product, and the registers do not suffice */
 #pragma clang loop unroll(full)
-                    for (int k = 0; k < RUN; k++) CONV_STEP
+                    for (int k = 0; k < RUN; k++) {
+                        CONV_STEP
+                        __asm__ volatile("" : : : "memory");
+                    }
                 } else {
 #pragma clang loop unroll_count(4)
                     for (int k = 0; k < run; k++) CONV_STEP
@@ -156,8 +159,11 @@ ALWAYS void conv_tiles(const struct conv *c, const float *in, const float *w, co
                        int first, int end, int vectors, int blocks, int flags, const char *ahead, idx ahead_bytes) {
     const int narrow = vectors != c->vectors, after = c->add_after, across = (c->width + c->columns - 1) / c->columns;
     const int finish = (flags & CONV_LAST) && (c->act > ACT_CLIP || after);
-    const idx step = (idx)blocks * c->taps * c->run * 64 + 64; /* what one tile prefetches */
     const char *const ahead_end = ahead + ahead_bytes;
+    /* The next weights come while up to eight tiles are made: asked for at once, or again and again, they cost more. */
+    const idx asks = (idx)MIN(MAX(end - first, 2), 8) * blocks * c->taps, lines = (ahead_bytes / 64 + asks - 1) / asks;
+    const idx step = (idx)blocks * c->taps * lines * 64; /* what one tile asks for */
+    flags |= (int)lines << CONV_AHEAD;
     const idx pixel = MAX(VL, c->out_pixel);
     int y = first / across * c->rows, x = first % across * c->columns;
     for (int t = first; t < end; t++) {
@@ -169,7 +175,7 @@ ALWAYS void conv_tiles(const struct conv *c, const float *in, const float *w, co
         tile(c, in + y * c->in_row + (idx)x * c->pitch, w, bias, after ? 0 : r, o, blocks, flags, ahead);
         if (finish) conv_finish(c, o, after ? r : 0, rows, columns, vectors);
         if (ahead + step < ahead_end) ahead += step;
-        else ahead = (const char *)w;
+        else ahead = (const char *)w, flags &= (1 << CONV_AHEAD) - 1;
         x += columns;
         if (x >= c->width) x = 0, y += c->rows;
     }
