@@ -12,7 +12,7 @@ import pytest
 from neo_cli.base.table import lookup
 from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, MOVES, STARTING, STOPPED, STOPPING, Job, Runner
 from neo_cli.jobs.stores import STORES
-from neo_cli.jobs.stores.base import Query, Store
+from neo_cli.jobs.stores.base import Query, Store, TooManyJobs
 
 ME, OTHER = Runner("here", "boot", 1, 1), Runner("there", "boot", 2, 2)
 
@@ -52,6 +52,49 @@ def test_a_job_comes_back_as_it_was_kept(store: Store) -> None:
 def test_a_name_is_taken_once(store: Store) -> None:
     assert store.add(job("a"), {}) and not store.add(job("a", 2.0), {})
     assert store.get("a").created == 1.0  # type: ignore[union-attr]
+
+
+def test_jobs_that_have_not_ended_are_limited(store: Store) -> None:
+    """Those that wait, run and stop count; a name that is taken is told first, and a refused job leaves nothing."""
+    for name in "abc":
+        assert store.add(job(name), {}, limit=3)
+    store.claim(ME, 2.0, 5.0, 2)
+    store.claim(ME, 2.0, 5.0, 2)
+    store.move("b", INPROGRESS, STOPPING, 1, 3.0)
+    with pytest.raises(TooManyJobs):
+        store.add(job("d"), {"k": "v"}, limit=3)
+    assert store.get("d") is None and store.tags("d") == {} and store.events("d") == []
+    assert not store.add(job("a"), {}, limit=3)
+    store.move("b", STOPPING, STOPPED, 1, 4.0)
+    assert store.add(job("d"), {}, limit=3)
+
+
+def test_creators_at_once_never_exceed_the_limit(store: Store) -> None:
+    added = list[str]()
+
+    def create(who: int) -> None:
+        for number in range(10):
+            try:
+                store.add(job(f"j{who}-{number}"), {}, limit=7)
+                added.append(f"j{who}-{number}")
+            except TooManyJobs:
+                continue
+
+    threads = [threading.Thread(target=create, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(added) == 7 == len(store.waiting())
+
+
+def test_what_may_not_be_noted_while_a_stop_goes_on(store: Store) -> None:
+    store.add(job("a"), {})
+    store.claim(ME, 2.0, 5.0, 1)
+    assert store.note("a", 1, {"x": 1}, unless=STOPPING)
+    store.move("a", INPROGRESS, STOPPING, 1, 3.0)
+    assert not store.note("a", 1, {"x": 2}, unless=STOPPING) and store.note("a", 1, {"y": 3})
+    assert store.get("a").extra == {"x": 1, "y": 3}  # type: ignore[union-attr]
 
 
 def test_the_oldest_waiting_job_is_claimed_within_the_slots(store: Store) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from neo_cli.jobs.job import COMPLETED, INPROGRESS, MOVES, STARTING, STOPPING, TERMINAL, Job, Runner
-from neo_cli.jobs.stores.base import SORTS, Query
+from neo_cli.jobs.stores.base import SORTS, Query, TooManyJobs
 from neo_cli.jobs.stores.memory import MemoryStore
 from neo_cli.jobs.stores.sqlite import SqliteStore
 
@@ -42,9 +42,17 @@ class StoreMachine(RuleBasedStateMachine):
         assert real == model, (method, arguments, more)
         return real
 
-    @rule(name=NAMES, at=TIMES, tags=TAGS)
-    def add(self, name: str, at: float, tags: dict[str, str]) -> None:
-        self.both("add", Job(name, f"arn/{name}", STARTING, at, at, {"n": name}), tags)
+    @rule(name=NAMES, at=TIMES, tags=TAGS, limit=st.none() | st.integers(0, 3))
+    def add(self, name: str, at: float, tags: dict[str, str], limit: int | None) -> None:
+        answers = list[Any]()
+        for store in (self.real, self.model):
+            try:
+                answers.append(store.add(Job(name, f"arn/{name}", STARTING, at, at, {"n": name}), tags, limit))
+            except TooManyJobs:
+                answers.append("too many")
+        assert answers[0] == answers[1]
+        if answers[0] is True and limit is not None:
+            assert len(self.real.waiting()) + len(self.real.under_way()) <= limit
 
     @rule(runner=RUNNERS, at=TIMES, slots=st.integers(1, 3))
     def claim(self, runner: Runner, at: float, slots: int) -> None:
@@ -54,9 +62,9 @@ class StoreMachine(RuleBasedStateMachine):
     def renew(self, name: str, attempt: int, at: float) -> None:
         self.both("renew", name, attempt, at)
 
-    @rule(name=NAMES, attempt=ATTEMPTS, value=st.integers())
-    def note(self, name: str, attempt: int, value: int) -> None:
-        self.both("note", name, attempt, {"v": value})
+    @rule(name=NAMES, attempt=ATTEMPTS, value=st.integers(), unless=st.sampled_from(["", STOPPING]))
+    def note(self, name: str, attempt: int, value: int, unless: str) -> None:
+        self.both("note", name, attempt, {"v": value}, unless)
 
     @rule(name=NAMES, move=st.sampled_from(sorted((a, b) for a in MOVES for b in MOVES[a])), attempt=ATTEMPTS, at=TIMES)
     def move(self, name: str, move: tuple[str, str], attempt: int, at: float) -> None:

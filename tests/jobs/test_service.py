@@ -189,5 +189,9 @@ def test_the_quota_of_jobs(clock: Clock) -> None:
 
     service = Service(MemoryStore(), clock, None, {"NEO_MAX_JOBS": "1"})
     service.call(CREATE, request_for("a"))
+    with pytest.raises(
+        ResourceInUse
+    ):  # a name that is taken is told first: whoever tries again learns that it is there
+        service.call("CreateCompilationJob", request_for("a"))
     with pytest.raises(ResourceLimitExceeded, match=r"limit of 1 .* \(NEO_MAX_JOBS\) is reached"):
         service.call(CREATE, request_for("b"))

@@ -79,3 +79,33 @@ def test_an_object_that_changes_is_read_again_then_given_up(
     else:
         with pytest.raises(InternalError, match="changed again and again while it was read"):
             s3.fetch(f"s3://{bucket}/k", tmp_path / "g", LIMIT)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_answer_that_is_lost_is_not_an_object_that_is_lost(
+    bucket: str, sent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 47's neighbour: S3 made the object and the connection broke; tried again, the upload is not known any more."""
+    real = s3.client()
+
+    class Deaf:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def complete_multipart_upload(self, **given: Any) -> None:
+            from botocore.exceptions import ClientError
+
+            if sent:
+                real.complete_multipart_upload(**given)
+            answer = {"Error": {"Code": "NoSuchUpload", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+            raise ClientError(answer, "CompleteMultipartUpload")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(s3, "client", lambda name=None: Deaf())
+    (tmp_path / "f").write_bytes(b"x")
+    prepared = s3.prepare(f"s3://{bucket}/k", tmp_path / "f", MARK)
+    if sent:
+        prepared.commit()
+        assert prepared.etag
+    else:
+        with pytest.raises(InputError, match="NoSuchUpload"):
+            prepared.commit()

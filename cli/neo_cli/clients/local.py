@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from neo_cli.api import shapes
@@ -13,7 +14,7 @@ from neo_cli.clients.base import Surroundings, endpoint, region
 from neo_cli.jobs import launch, places
 from neo_cli.jobs.opened import open_store
 from neo_cli.jobs.service import Service
-from neo_cli.jobs.stores.base import Store
+from neo_cli.jobs.stores.base import Store, StoreBusy
 
 READS = ("DescribeCompilationJob", "ListCompilationJobs", "ListTags")
 
@@ -40,7 +41,8 @@ class LocalClient:
                 launch.look(store, self._environ, self._now())
             answer = self._service(store, operation).call(operation, request, trust_model)
             if operation not in READS:
-                launch.look(store, self._environ, self._now())
+                with suppress(StoreBusy):  # what was asked for is done; the next command looks again
+                    launch.look(store, self._environ, self._now())
         finally:
             store.close()
         return answer

@@ -26,7 +26,7 @@ def slots(environ: Mapping[str, str]) -> int:
 def look(store: Store, environ: Mapping[str, str], now: float) -> None:
     """Reap what is lost, then start one runner when a job waits and a slot is free."""
     waiting = life.tend(store, now)
-    if waiting and len(store.under_way()) < slots(environ):
+    if life.undecided(store, now) or (waiting and len(store.under_way()) < slots(environ)):
         start(environ)
 
 

@@ -10,6 +10,7 @@ from neo_cli.jobs.job import FAILED, INPROGRESS, LOSSES, STARTING, STOPPED, STOP
 from neo_cli.jobs.stores.base import Store
 
 MARK = "NEO_ATTEMPT"  # in the environment of an attempt's processes
+ANNOUNCED = "publishing"  # the key of Job.extra under which an attempt says what it is about to make visible
 STOPPED_STATES = "Tt"  # of /proc/<pid>/stat: stopped by a signal or a debugger
 
 
@@ -48,9 +49,12 @@ def _stat(pid: int) -> tuple[str, int] | None:
 
 
 def tend(store: Store, now: float) -> int:
-    """Reap lost attempts and jobs that waited too long; the number of jobs that wait afterwards."""
+    """Reap lost attempts and jobs that waited too long; the number of jobs that wait afterwards.
+
+    What an attempt had announced may be visible or not; such a job is left to a runner (`undecided`).
+    """
     for job in store.under_way():
-        if _lost(job, now):
+        if _lost(job, now) and ANNOUNCED not in job.extra:
             recover(store, job, now)
     waiting = 0
     for job in store.waiting():
@@ -61,6 +65,11 @@ def tend(store: Store, now: float) -> int:
         else:
             waiting += 1
     return waiting
+
+
+def undecided(store: Store, now: float) -> list[Job]:
+    """Jobs whose attempt is lost and had announced what it published: a runner looks there before it says more."""
+    return [job for job in store.under_way() if ANNOUNCED in job.extra and _lost(job, now)]
 
 
 def _lost(job: Job, now: float) -> bool:

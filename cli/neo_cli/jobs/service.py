@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from neo_cli.base.errors import ResourceInUse, ResourceLimitExceeded, ResourceNotFound, ValidationException
+from neo_cli.base.errors import (
+    ConfigurationError,
+    ResourceInUse,
+    ResourceLimitExceeded,
+    ResourceNotFound,
+    ValidationException,
+)
 from neo_cli.jobs import rules, settings, tokens
 from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, TERMINAL, Job
-from neo_cli.jobs.stores.base import SORTS, Query, Store
+from neo_cli.jobs.stores.base import SORTS, Query, Store, TooManyJobs
 
 Params = Mapping[str, Any]
 ACCOUNT = "000000000000"
@@ -38,17 +44,19 @@ class Service:
 
     def _create(self, params: Params, trusted: bool) -> dict[str, Any]:
         name, created = params["CompilationJobName"], round(self.now(), 3)
-        quota = self.environ.get("NEO_MAX_JOBS", "")
-        if quota.isdigit() and len(self.store.waiting()) + len(self.store.under_way()) >= int(quota):
-            raise ResourceLimitExceeded(
-                f"The limit of {quota} compilation jobs that wait or run (NEO_MAX_JOBS) is reached."
-            )
+        limit = _limit(self.environ)
         request = {k: v for k, v in params.items() if k != "Tags"}
         job = Job(
             name, self._arn(name), STARTING, created, created, request, trusted=trusted, image=self._image(params),
             extra={settings.NOTE: settings.kept(self.environ)},
         )  # fmt: skip
-        if not self.store.add(job, {t["Key"]: t["Value"] for t in params.get("Tags", ())}):
+        try:
+            added = self.store.add(job, {t["Key"]: t["Value"] for t in params.get("Tags", ())}, limit)
+        except TooManyJobs as error:
+            raise ResourceLimitExceeded(
+                f"The limit of {limit} compilation jobs that wait or run (NEO_MAX_JOBS) is reached."
+            ) from error
+        if not added:
             raise ResourceInUse(
                 f"Resource Already Exists: Compilation job with name {name} already exists. Choose a different name."
             )
@@ -152,6 +160,14 @@ OPERATIONS: Mapping[str, Callable[[Service, Params], dict[str, Any]]] = {
     "ListTags": Service._list_tags,
     "DeleteTags": Service._delete_tags,
 }
+
+
+def _limit(environ: Mapping[str, str]) -> int | None:
+    """NEO_MAX_JOBS: how many jobs may wait or run; None when it is not set. Raises ConfigurationError."""
+    text = environ.get("NEO_MAX_JOBS", "")
+    if text and not text.isdigit():
+        raise ConfigurationError(f"NEO_MAX_JOBS is '{text}'; it must be a whole number.")
+    return int(text) if text else None
 
 
 def describe(job: Job) -> dict[str, Any]:

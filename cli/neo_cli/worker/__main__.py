@@ -10,14 +10,14 @@ from neo_cli.worker.loop import Interruption, run
 
 
 def main(arguments: list[str]) -> int:
-    """0 when nothing waits any more, 143 when TERM or INT ended it, 255 when the store cannot be used."""
+    """0 when nothing waits any more, 143 when TERM or INT ended it, 255 when the store cannot be used, or was busy for too long."""
     interruption = Interruption(_number(arguments, "--parent"))
     interruption.install()
     try:
         run(os.environ, interruption, stay="--stay" in arguments, slots=_number(arguments, "--slots"))
     except NeoError as error:
         print(error.message, file=sys.stderr)
-        return 255
+        return 143 if interruption.asked else 255
     return 143 if interruption.asked else 0
 
 

@@ -13,12 +13,13 @@ from neo_cli.base.errors import InternalError, JobError
 from neo_cli.jobs.job import FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, Job
 from neo_cli.jobs.logs import log_path
 from neo_cli.jobs.places import path_of
-from neo_cli.jobs.stores.base import Store, StoreError
+from neo_cli.jobs.stores.base import Store, StoreBusy
 from neo_cli.worker import packages, publish
 from neo_cli.worker.compiler import GRACE, Compiler
 from neo_cli.worker.journal import Journal
 from neo_cli.worker.limits import Limits
 from neo_cli.worker.locations.base import Fetched, location_of
+from neo_cli.worker.patience import PATIENCE, patient
 from neo_cli.worker.sweep import remove, work_folder
 from neo_cli.worker.watched import T, watched
 
@@ -40,7 +41,10 @@ class TimeOver(Exception):
 
 @dataclass
 class Attempt:
-    """Works on `job`. `clock` is monotonic and measures run time; `now` is wall time for the record."""
+    """Works on `job`. `clock` is monotonic and measures run time; `now` is wall time for the record.
+
+    `store` answers or raises at once, for the looks that come again; `_steady` keeps trying, for what must be written.
+    """
 
     job: Job
     store: Store
@@ -53,6 +57,9 @@ class Attempt:
     _renewed: float = field(default=0.0, init=False)
     _seen: float = field(default=0.0, init=False)  # when the store last answered
 
+    def __post_init__(self) -> None:
+        self._steady = patient(self.store)
+
     def run(self) -> None:
         """Take the job to its end, or give it back when this runner was told to end."""
         job = self.job
@@ -63,7 +70,7 @@ class Attempt:
         try:
             remove(folder)
             folder.mkdir(parents=True, mode=0o700)
-            if not publish.finish_earlier(job, self.store, self.environ, self.now()):
+            if not publish.finish_earlier(job, self._steady, self.environ, self.now()):
                 self._work(folder, journal)
         except Fenced:
             journal.line("the job is another attempt's now; nothing is written", "WARNING")
@@ -74,16 +81,10 @@ class Attempt:
         except JobError as error:
             self._fail(error, journal)
         except InterruptedError:
-            self.store.move(
-                job.name,
-                INPROGRESS,
-                STARTING,
-                job.attempt,
-                self.now(),
-                "its runner was told to end",
-                lease=None,
-                runner=None,
-            )
+            told = "its runner was told to end"
+            self._steady.move(
+                job.name, INPROGRESS, STARTING, job.attempt, self.now(), told, lease=None, runner=None
+            )  # fmt: skip
         except OSError as error:
             self._fail(InternalError(f"The worker cannot work: {error}."), journal)
         finally:
@@ -98,14 +99,14 @@ class Attempt:
         location, there = location_of(uri, self.environ)
         fetched: Fetched = self._meanwhile(lambda: location.fetch(there, folder / archive, ARCHIVE_LIMIT))
         if fetched.version:
-            self.store.note(self.job.name, self.job.attempt, {"input_version": fetched.version})
+            self._steady.note(self.job.name, self.job.attempt, {"input_version": fetched.version})
         self._publish(self._compile(replace(self.job, request=request), archive, folder, journal), journal)
 
     def _compile(self, job: Job, archive: str, folder: Path, journal: Journal) -> Mapping[str, Any]:
         limits = Limits(self.environ, folder)
         compiler = Compiler.start(job, archive, folder, self.environ, journal)
         try:
-            self.store.note(self.job.name, self.job.attempt, {"child": compiler.mark()})
+            self._steady.note(self.job.name, self.job.attempt, {"child": compiler.mark()})
             while compiler.running():
                 self._look()
                 limits.look()
@@ -122,7 +123,9 @@ class Attempt:
 
     def _publish(self, result: Mapping[str, Any], journal: Journal) -> None:
         journal.line("stage: publish")
-        if not publish.publish(self.job, result, self.store, self.environ, self.now, self._meanwhile):
+        if not publish.publish(
+            self.job, result, self._steady, self.environ, self.now, self._meanwhile, journal.line
+        ):  # fmt: skip
             self._look()
             raise Fenced
         journal.line("COMPLETED")
@@ -144,7 +147,8 @@ class Attempt:
             raise TimeOver
 
     def _status(self) -> str | None:
-        """The job's status while it is this attempt's. A store that is busy or full is borne as long as the lease."""
+        """The job's status while it is this attempt's. A store that is busy or full is borne for a while: a runner
+        that lives keeps its job."""
         clock, job = self.clock(), self.job
         try:
             if clock - self._renewed >= HEARTBEAT:
@@ -153,8 +157,8 @@ class Attempt:
             else:
                 current = self.store.get(job.name)
                 status = current.status if current is not None and current.attempt == job.attempt else None
-        except StoreError:
-            if clock - self._seen >= LEASE:
+        except StoreBusy:
+            if clock - self._seen >= PATIENCE:
                 raise
             return INPROGRESS
         self._seen = clock
@@ -173,13 +177,13 @@ class Attempt:
         journal.line(error.reason, "ERROR")
         now = self.now()
         changes = {"reason": error.reason, "ended": now}
-        if not self.store.move(self.job.name, INPROGRESS, FAILED, self.job.attempt, now, "failed", **changes):
+        if not self._steady.move(self.job.name, INPROGRESS, FAILED, self.job.attempt, now, "failed", **changes):
             self._close(STOPPING, STOPPED, journal, "stopped while it failed")
 
     def _close(self, source: str, target: str, journal: Journal, detail: str) -> None:
         now = self.now()
         with contextlib.suppress(ValueError):
-            if self.store.move(self.job.name, source, target, self.job.attempt, now, detail, ended=now):
+            if self._steady.move(self.job.name, source, target, self.job.attempt, now, detail, ended=now):
                 journal.line(target)
 
 

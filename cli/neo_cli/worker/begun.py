@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from neo_cli.base.paths import home
 from neo_cli.jobs.settings import NOTE, kept, over
 from neo_cli.worker.lent import lent
 from neo_cli.worker.locations.base import location_of
+
+RETRY, TRIES = 600.0, 10
 
 
 def folder(environ: Mapping[str, str]) -> Path:
@@ -36,17 +39,30 @@ class Begun:
         os.replace(temporary, self.file)
 
     def forget(self) -> None:
-        """Everything was finished or aborted."""
+        """Everything was finished."""
         self.file.unlink(missing_ok=True)
 
 
 def clear(file: Path, environ: Mapping[str, str]) -> None:
-    """Remove what a note of a gone attempt names, and the note; a place that cannot be reached keeps its pieces."""
+    """Remove what a note of a gone attempt names, and the note. A place that cannot be asked now, because it is away or
+    the credentials have expired, is asked again by later runners: TRIES times, RETRY seconds apart."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(file.read_text(encoding="utf-8"))
+        tries = int(found.get("tries", 0))
+        if tries and time.time() - file.stat().st_mtime < RETRY:
+            return
         with lent(over(environ, {NOTE: found["settings"]})) as own:
-            for uri, piece in found["pieces"]:
-                with contextlib.suppress(JobError):
-                    location, there = location_of(uri, own)
-                    location.discard(there, piece)
+            left = [piece for piece in found["pieces"] if not _discarded(*piece, own)]
+        if left and tries + 1 < TRIES:
+            file.write_text(json.dumps({**found, "pieces": left, "tries": tries + 1}), encoding="utf-8")
+            return
     file.unlink(missing_ok=True)
+
+
+def _discarded(uri: str, piece: str, environ: Mapping[str, str]) -> bool:
+    try:
+        location, there = location_of(uri, environ)
+        location.discard(there, piece)
+    except JobError:
+        return False
+    return True

@@ -12,9 +12,10 @@ from types import FrameType
 from neo_cli.jobs import launch, life, settings
 from neo_cli.jobs.opened import open_store
 from neo_cli.jobs.stores.base import Store, StoreError
-from neo_cli.worker import tree
+from neo_cli.worker import publish, tree
 from neo_cli.worker.attempt import LEASE, Attempt
 from neo_cli.worker.lent import lent
+from neo_cli.worker.patience import patient, patiently
 from neo_cli.worker.sweep import sweep
 from neo_cli.worker.watched import settle
 
@@ -46,12 +47,14 @@ def run(
 ) -> int:
     """Work until nothing waits (or until told to end, with `stay`); the number of attempts made."""
     tree.adopt_orphans()
-    store, attempts = open_store(environ), 0
-    me = life.identity()
+    raw = patiently(lambda: open_store(environ), interrupted)
+    store, attempts, me = patient(raw, interrupted), 0, life.identity()
     try:
         while not interrupted():
             now = round(time.time(), 3)
             life.tend(store, now)
+            for lost in life.undecided(store, now):
+                publish.decide(lost, store, environ, now)
             job = store.claim(me, now, now + LEASE, slots or launch.slots(environ))
             if job is None:
                 if not stay:
@@ -60,14 +63,14 @@ def run(
                 continue
             sweep(store, environ)
             with lent(settings.over(environ, job.extra)) as own:
-                Attempt(job, store, own, interrupted=interrupted).run()
+                Attempt(job, raw, own, interrupted=interrupted).run()
             attempts += 1
             _fill(store, environ)
     finally:
         settle(SETTLE)
         with contextlib.suppress(StoreError):  # what a transfer left that came to its end after its job
-            sweep(store, environ)
-        store.close()
+            sweep(raw, environ)
+        raw.close()
     return attempts
 
 

@@ -3,63 +3,100 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neo_cli.base.errors import JobError
+from neo_cli.base.errors import InternalError, JobError
+from neo_cli.base.paths import home
+from neo_cli.jobs import life, settings
 from neo_cli.jobs.job import COMPLETED, INPROGRESS, STOPPING, Job
 from neo_cli.jobs.stores.base import Store
-from neo_cli.worker.begun import Begun
-from neo_cli.worker.locations.base import Prepared, join, location_of
+from neo_cli.worker import begun
+from neo_cli.worker.lent import lent
+from neo_cli.worker.locations.base import CredentialsExpired, Prepared, join, location_of
 
-NOTE = "publishing"
+RENEWAL, PAUSE = 900.0, 2.0  # seconds: that expired credentials are waited for, between looks at them
 
 
 def publish(
     job: Job, result: Mapping[str, Any], store: Store, environ: Mapping[str, str], now: Callable[[], float],
-    meanwhile: Callable[[Callable[[], Prepared], Callable[[Prepared], Any]], Prepared],
+    meanwhile: Callable[..., Any], say: Callable[[str], None] = lambda text: None,
 ) -> bool:  # fmt: skip
     """Put artifact and report where the request wants them and COMPLETE the job; False when the fence says no.
 
     The artifact's commit comes last: who sees it sees its report as well. A stop that arrives after the announcement
-    is too late. `meanwhile` does the slow steps and may end them. Raises JobError when the output cannot be written.
+    is too late. `meanwhile(step, undo)` does the slow steps and may end them. While the credentials are expired the
+    work waits for new ones. Raises JobError when the output cannot be written.
     """
-    output = job.request["OutputConfig"]
-    prepared, begun = list[Prepared](), Begun(environ, job.name, job.attempt)
+    output, patience, visible = job.request["OutputConfig"], _Renewal(meanwhile, say), False
+    prepared, noted = list[Prepared](), begun.Begun(environ, job.name, job.attempt)
     uris = {key: join(output["S3OutputLocation"], Path(result[key]).name) for key in ("report", "artifact")}
     mark = metadata(job, result["digest"])
     try:
         for key, uri in uris.items():
             location, there = location_of(uri, environ)
             step = partial(
-                location.prepare, there, Path(result[key]), mark, output.get("KmsKeyId"), partial(begun.note, uri)
+                location.prepare, there, Path(result[key]), mark, output.get("KmsKeyId"), partial(noted.note, uri)
             )
-            prepared.append(meanwhile(step, lambda made: made.abort()))
-        facts = {
-            "uri": uris["artifact"],
-            "digest": result["digest"],
-            "derived": result["derived"],
-            "verified": result["verified"],
-        }
+            prepared.append(patience.through(partial(meanwhile, step, lambda made: made.abort())))
+        facts = {"uri": uris["artifact"], **{key: result[key] for key in ("digest", "derived", "verified")}}
         if not _announce(store, job, facts):
             return False
         for item in prepared:
-            item.commit()
+            patience.through(item.commit)  # in this thread: once it is sent, no stop comes between
+        visible = True
         prepared.clear()
+    except CredentialsExpired as error:
+        raise InternalError(f"{error.message} The artifact is kept in {_keep(job, result, environ)}.") from error
     finally:
         for item in prepared:
             item.abort()
-        begun.forget()
+        if visible and not patience.waited:
+            noted.forget()
+        else:  # also the pieces of a try whose credentials did not even suffice to take them away
+            begun.clear(noted.file, environ)
     return complete(store, job, facts, now())
 
 
+class _Renewal:
+    """Steps that wait, all together at most RENEWAL seconds, until expired credentials are renewed by whoever does so."""
+
+    def __init__(self, meanwhile: Callable[..., Any], say: Callable[[str], None]) -> None:
+        self._meanwhile, self._say, self._limit = meanwhile, say, 0.0
+
+    @property
+    def waited(self) -> bool:
+        return self._limit > 0
+
+    def through(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return step()
+            except CredentialsExpired as error:
+                if not self.waited:
+                    self._limit = time.monotonic() + RENEWAL
+                    self._say(f"{error.message} New ones are waited for.")
+                if time.monotonic() >= self._limit:
+                    raise
+            self._meanwhile(partial(time.sleep, PAUSE))
+
+
+def _keep(job: Job, result: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
+    """Copy artifact and report to a folder that outlives the attempt: hours of compilation are not thrown away."""
+    folder = home("state", environ) / "kept" / job.name
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for key in ("report", "artifact"):
+        shutil.copyfile(result[key], folder / Path(result[key]).name)
+    return folder
+
+
 def _announce(store: Store, job: Job, facts: Mapping[str, Any]) -> bool:
-    current = store.get(job.name)
-    if current is None or current.status != INPROGRESS or current.attempt != job.attempt:
-        return False
-    return store.note(job.name, job.attempt, {NOTE: dict(facts)})
+    """The point after which a stop is too late; False when one came before, or when the attempt is fenced."""
+    return store.note(job.name, job.attempt, {life.ANNOUNCED: facts}, unless=STOPPING)
 
 
 def complete(store: Store, job: Job, facts: Mapping[str, Any], now: float) -> bool:
@@ -73,7 +110,7 @@ def complete(store: Store, job: Job, facts: Mapping[str, Any], now: float) -> bo
 
 def finish_earlier(job: Job, store: Store, environ: Mapping[str, str], now: float) -> bool:
     """Whether an attempt before this one had published already and died before its verdict: then write that."""
-    facts = job.extra.get(NOTE)
+    facts = job.extra.get(life.ANNOUNCED)
     if not facts:
         return False
     with contextlib.suppress(JobError):
@@ -81,6 +118,17 @@ def finish_earlier(job: Job, store: Store, environ: Mapping[str, str], now: floa
         if location.holds(there, {"neo-digest": facts["digest"]}):
             return complete(store, job, facts, now)
     return False
+
+
+def decide(job: Job, store: Store, environ: Mapping[str, str], now: float) -> None:
+    """What a lost attempt that had announced its artifact comes to: COMPLETED when that is visible; else its pieces
+    are removed first, so that it cannot become visible any more, and the loss is treated like any other."""
+    life.end_leftovers(job)
+    begun.clear(begun.folder(environ) / f"{job.name}-{job.attempt}", environ)
+    with lent(settings.over(environ, job.extra)) as own:
+        if finish_earlier(job, store, own, now):
+            return
+    life.recover(store, job, now)
 
 
 def metadata(job: Job, digest: str) -> dict[str, str]:

@@ -16,6 +16,14 @@ class StoreError(NeoError):
     """The store cannot be used: its file is unreadable, damaged, too new, or its disk is full."""
 
 
+class StoreBusy(StoreError):
+    """Nothing was changed, and the same step may go through later: the file is locked, or its disk is full."""
+
+
+class TooManyJobs(Exception):
+    """As many jobs wait or are under way as the limit of `Store.add` allows."""
+
+
 class Query(NamedTuple):
     """What ListCompilationJobs asks for. Time bounds are exclusive; `after` is the keyset of the page before."""
 
@@ -46,8 +54,11 @@ class Store(ABC):
     """Jobs, their events and their tags. Every method is one transaction; a method that changes nothing returns False."""
 
     @abstractmethod
-    def add(self, job: Job, tags: Mapping[str, str]) -> bool:
-        """Keep a new job with its first event; False when its name is taken."""
+    def add(self, job: Job, tags: Mapping[str, str], limit: int | None = None) -> bool:
+        """Keep a new job with its first event; False when its name is taken.
+
+        Raises TooManyJobs, and keeps nothing, when `limit` jobs or more have not ended.
+        """
 
     @abstractmethod
     def get(self, name: str) -> Job | None:
@@ -69,8 +80,8 @@ class Store(ABC):
         """Prolong the attempt's lease; the job's status, or None when the attempt is not the current one any more."""
 
     @abstractmethod
-    def note(self, name: str, attempt: int, extra: Mapping[str, Any]) -> bool:
-        """Write what the attempt wants remembered, while it is the current one."""
+    def note(self, name: str, attempt: int, extra: Mapping[str, Any], unless: str = "") -> bool:
+        """Write what the attempt wants remembered, while it is the current one and the job is not `unless`."""
 
     @abstractmethod
     def move(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from neo_cli.jobs.stores.base import StoreError
+from neo_cli.jobs.stores.base import StoreBusy, StoreError
 
 FIXED = (3, 51, 3)
 BUSY_SECONDS = 10.0
@@ -79,7 +79,8 @@ class Connection:
             text = str(error).lower()
             for mark, sentence in REASONS.items():
                 if mark in text:
-                    raise StoreError(sentence.format(path=self.path)) from error
+                    kind = StoreBusy if mark in PASSING else StoreError
+                    raise kind(sentence.format(path=self.path)) from error
             raise StoreError(f"The job store {self.path} cannot be used: {error}.") from error
 
 
@@ -92,6 +93,7 @@ def _standard(path: Path) -> type[Exception]:
     return sqlite3.Error
 
 
+PASSING = ("full", "locked", "busy")
 REASONS = {
     "not a database": "The job store {path} is not a database; move it away and neo-cli will start a new one.",
     "malformed": "The job store {path} is damaged; move it away and neo-cli will start a new one.",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from neo_cli.jobs.job import INPROGRESS, MOVES, STARTING, STOPPING, TERMINAL, Job, Runner
-from neo_cli.jobs.stores.base import SORTS, Event, Query, Store
+from neo_cli.jobs.stores.base import SORTS, Event, Query, Store, TooManyJobs
 
 
 class MemoryStore(Store):
@@ -20,10 +20,12 @@ class MemoryStore(Store):
         self._tags: dict[str, dict[str, str]] = {}
         self._lock = threading.RLock()
 
-    def add(self, job: Job, tags: Mapping[str, str]) -> bool:
+    def add(self, job: Job, tags: Mapping[str, str], limit: int | None = None) -> bool:
         with self._lock:
             if job.name in self._jobs:
                 return False
+            if limit is not None and sum(j.status not in TERMINAL for j in self._jobs.values()) >= limit:
+                raise TooManyJobs
             self._jobs[job.name], self._events[job.name], self._tags[job.name] = job, [], dict(tags)
             self._record(job, None, job.status, job.created, "")
             return True
@@ -73,10 +75,10 @@ class MemoryStore(Store):
             self._jobs[name] = replace(job, lease=lease)
             return job.status
 
-    def note(self, name: str, attempt: int, extra: Mapping[str, Any]) -> bool:
+    def note(self, name: str, attempt: int, extra: Mapping[str, Any], unless: str = "") -> bool:
         with self._lock:
             job = self._jobs.get(name)
-            if job is None or job.attempt != attempt or job.status not in (INPROGRESS, STOPPING):
+            if job is None or job.attempt != attempt or job.status not in {INPROGRESS, STOPPING} - {unless}:
                 return False
             self._jobs[name] = replace(job, extra={**job.extra, **extra})
             return True

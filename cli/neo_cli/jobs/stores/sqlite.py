@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.jobs.job import INPROGRESS, MOVES, STARTING, STOPPING, TERMINAL, Job, Runner
-from neo_cli.jobs.stores.base import SORTS, Event, Query, Store, StoreError
+from neo_cli.jobs.stores.base import SORTS, Event, Query, Store, StoreError, TooManyJobs
 from neo_cli.jobs.stores.driver import Connection
 
 COLUMNS = (
@@ -69,10 +69,12 @@ class SqliteStore(Store):
                 self._db.script(MIGRATIONS[number])
                 self._db.run(f"PRAGMA user_version={number + 1}")
 
-    def add(self, job: Job, tags: Mapping[str, str]) -> bool:
+    def add(self, job: Job, tags: Mapping[str, str], limit: int | None = None) -> bool:
         with self._db.write():
             if self._db.run("SELECT 1 FROM jobs WHERE name=?", (job.name,)):
                 return False
+            if limit is not None and self._count(STARTING, INPROGRESS, STOPPING) >= limit:
+                raise TooManyJobs
             marks = ", ".join("?" * len(COLUMNS))
             self._db.run(
                 f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({marks})",
@@ -97,7 +99,7 @@ class SqliteStore(Store):
 
     def claim(self, runner: Runner, now: float, lease: float, slots: int) -> Job | None:
         with self._db.write():
-            busy = self._db.run("SELECT count(*) FROM jobs WHERE status IN (?, ?)", (INPROGRESS, STOPPING))[0][0]
+            busy = self._count(INPROGRESS, STOPPING)
             oldest = self._db.run(f"{_SELECT} WHERE status=? ORDER BY created, name LIMIT 1", (STARTING,))
             if not oldest or busy >= slots:
                 return None
@@ -117,10 +119,10 @@ class SqliteStore(Store):
             )
         return rows[0][0] if rows else None
 
-    def note(self, name: str, attempt: int, extra: Mapping[str, Any]) -> bool:
+    def note(self, name: str, attempt: int, extra: Mapping[str, Any], unless: str = "") -> bool:
         with self._db.write():
             job = self.get(name)
-            if job is None or job.attempt != attempt or job.status not in (INPROGRESS, STOPPING):
+            if job is None or job.attempt != attempt or job.status not in {INPROGRESS, STOPPING} - {unless}:
                 return False
             self._db.run("UPDATE jobs SET extra=? WHERE name=?", (json.dumps({**job.extra, **extra}), name))
         return True
@@ -187,6 +189,10 @@ class SqliteStore(Store):
 
     def close(self) -> None:
         self._db.close()
+
+    def _count(self, *statuses: str) -> int:
+        marks = ", ".join("?" * len(statuses))
+        return int(self._db.run(f"SELECT count(*) FROM jobs WHERE status IN ({marks})", statuses)[0][0])
 
     def _record(self, name: str, attempt: int, source: str | None, target: str, at: float, detail: str) -> None:
         self._db.run(

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from neo_cli.base.errors import InputError
+from neo_cli.base.errors import InputError, InternalError
 from neo_cli.base.table import lookup
 from neo_cli.worker.locations import LOCATIONS
+
+
+class CredentialsExpired(InternalError):
+    """The place may be reached again once somebody has renewed the credentials."""
 
 
 class Fetched(NamedTuple):
@@ -45,7 +49,10 @@ class Location(Protocol):
         """Bring `file` there, invisible until `commit`; `begun` is told the piece that lies there from now on."""
 
     def discard(self, uri: str, piece: str) -> None:
-        """Remove a piece that `begun` was told of by an attempt that is gone; one that is not there is no error."""
+        """Remove a piece that `begun` was told of by an attempt that is gone; one that is not there is no error.
+
+        Raises JobError when the place could not be asked.
+        """
 
     def holds(self, uri: str, metadata: Mapping[str, str]) -> bool:
         """Whether what lies at `uri` was published with this metadata."""

@@ -9,14 +9,15 @@ Endpoint, region, addressing style and credentials come from the environment and
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neo_cli.base.errors import InputError, InternalError
-from neo_cli.worker.locations.base import Fetched, unnoted
+from neo_cli.base.errors import InputError, InternalError, JobError
+from neo_cli.worker.locations.base import CredentialsExpired, Fetched, unnoted
 
 PART = 16 * 2**20
 CHUNK = 2**20
@@ -35,7 +36,10 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def client(bucket: str | None = None) -> Any:
-    """A client for `bucket`: in the bucket's own region when AWS says that it is another one."""
+    """A client for `bucket`: in the bucket's own region when AWS says that it is another one.
+
+    Each has a session of its own, which reads the credentials anew: they may have been renewed since the last one.
+    """
     import boto3
     from botocore.config import Config
     from botocore.exceptions import ClientError
@@ -49,7 +53,9 @@ def client(bucket: str | None = None) -> Any:
         connect_timeout=10,
         read_timeout=60,
     )
-    made = boto3.client("s3", config=config, **_region())
+    session = boto3.session.Session()
+    named = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
+    made = session.client("s3", config=config, region_name=named)
     if bucket is None:
         return made
     try:
@@ -57,17 +63,8 @@ def client(bucket: str | None = None) -> Any:
     except ClientError as error:
         region = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
         if region and region != made.meta.region_name:
-            return boto3.client("s3", config=config, region_name=region)
+            return session.client("s3", config=config, region_name=region)
     return made
-
-
-def _region() -> dict[str, str]:
-    import os
-
-    import boto3
-
-    name = os.environ.get("AWS_REGION") or boto3.session.Session().region_name or "us-east-1"
-    return {"region_name": name}
 
 
 @contextlib.contextmanager
@@ -86,7 +83,7 @@ def _explained(uri: str, doing: str) -> Iterator[None]:
         if code == "NoSuchBucket":
             raise InputError(f"S3 bucket does not exist. Bucket: {bucket}") from error
         if code in EXPIRED:
-            raise InternalError(f"The credentials expired while {doing} {uri} ({code}).") from error
+            raise CredentialsExpired(f"The credentials expired while {doing} {uri} ({code}).") from error
         if code in CONFIGURED:
             raise InputError(f"Access denied while {doing} {uri} ({code}).") from error
         kind = InternalError if status >= 500 else InputError
@@ -163,11 +160,18 @@ class Prepared:
 
     def commit(self) -> None:
         """Make the object visible and look at it; a server that dropped the encryption asked for fails the job."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         bucket, key = split(self.uri)
         with _explained(self.uri, "writing"):
-            self.service.complete_multipart_upload(
-                Bucket=bucket, Key=key, UploadId=self.upload, MultipartUpload={"Parts": self.parts}
-            )
+            self.service = client(bucket)  # the credentials of `prepare` may have expired
+            try:
+                self.service.complete_multipart_upload(
+                    Bucket=bucket, Key=key, UploadId=self.upload, MultipartUpload={"Parts": self.parts}
+                )
+            except (ClientError, BotoCoreError):
+                if not holds(self.uri, self.metadata):  # else the answer was lost, and not the object
+                    raise
             head = self.service.head_object(Bucket=bucket, Key=key)
             if head["ContentLength"] != self.size:
                 raise InternalError(f"{self.uri} has {head['ContentLength']} bytes after {self.size} were sent.")
@@ -180,16 +184,21 @@ class Prepared:
 
     def abort(self) -> None:
         """Leave nothing behind; what is gone already is no error."""
-        discard(self.uri, self.upload, self.service)
+        with contextlib.suppress(JobError):
+            discard(self.uri, self.upload, self.service)
 
 
 def discard(uri: str, upload: str, service: Any = None) -> None:
-    """Abort an upload, whoever began it; the attempt that did may be gone."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Abort an upload, whoever began it; the attempt that did may be gone. JobError when S3 could not be asked."""
+    from botocore.exceptions import ClientError
 
     bucket, key = split(uri)
-    with contextlib.suppress(ClientError, BotoCoreError):
-        (service or client(bucket)).abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+    with _explained(uri, "clearing up"):
+        try:
+            (service or client(bucket)).abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ("NoSuchUpload", "NoSuchBucket", "NoSuchKey", "404"):
+                raise
 
 
 def prepare(

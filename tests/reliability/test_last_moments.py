@@ -1,0 +1,155 @@
+"""A stop, a time-out or a kill in the moments in which an artifact becomes visible: what is said is what lies there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from neo_cli.base.errors import ValidationException
+from neo_cli.jobs import launch, life
+from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, Job, Runner
+from neo_cli.jobs.service import Service
+from neo_cli.jobs.stores.base import Store
+from neo_cli.jobs.stores.sqlite import SqliteStore
+from neo_cli.worker import publish
+from reliability.test_faults import DONE, work
+from worker.conftest import House
+from worker.test_attempt import reason, runner
+
+# The runner is asked to stop and then killed: before anything is visible, or when all is.
+DIE = """
+import os, neo_cli.worker.attempt as a, neo_cli.worker.publish as p, neo_cli.worker.locations.file as f
+from neo_cli.jobs.opened import open_store
+def die(*given):
+    store = open_store(os.environ)
+    assert 'publishing' in store.get('a').extra
+    store.move('a', 'INPROGRESS', {target!r}, 1, 1.0, **{changes!r}) if {target!r} else None
+    os.kill(os.getpid(), 9)
+{where} = die
+"""
+BEFORE, AFTER = "f.PreparedFile.commit", "p.complete"
+DIGEST = hashlib.blake2b(b"model-ml_c4.tar.gz").hexdigest()
+FINISHED = DONE.replace('"d" * 64', repr(DIGEST))
+AGAIN = "raise ValueError('compiled again')"
+
+
+def killed(house: House, where: str, target: str = "", **changes: Any) -> None:
+    """A runner that died there; the job stands as `target`."""
+    dead = runner(house, FINISHED, before=DIE.format(where=where, target=target, changes=changes))
+    dead.communicate(timeout=60)
+    assert dead.returncode == -9
+
+
+def left(house: House) -> list[str]:
+    """What is not a result: hidden files beside the output, work folders, notes."""
+    state = Path(house.environ["NEO_HOME"], "state")
+    return [*(n for n in house.output if n.startswith(".")), *work(house), *map(str, state.glob("begun/*"))]
+
+
+def test_stopped_and_killed_when_the_artifact_is_visible_is_completed(house: House) -> None:
+    house.create("a")
+    killed(house, AFTER, STOPPING)
+    life.tend(house.store, time.time())
+    assert house.status("a") == STOPPING  # nobody says STOPPED while an artifact of the job lies there
+    launch.look(house.store, house.environ, time.time())  # its slot is taken by the dead attempt; a runner comes
+    assert house.until("a", COMPLETED, STOPPED, FAILED) == COMPLETED
+    job = house.store.get("a")
+    assert job is not None and job.attempt == 1 and job.digest == DIGEST
+    assert [e.target for e in house.store.events("a")] == [STARTING, INPROGRESS, STOPPING, COMPLETED]
+
+
+def test_stopped_and_killed_before_anything_is_visible_is_stopped(house: House) -> None:
+    house.create("a")
+    killed(house, BEFORE, STOPPING)
+    assert runner(house, AGAIN).communicate()[1] == b""
+    assert house.status("a") == STOPPED and house.output == [] and left(house) == []
+
+
+@pytest.mark.parametrize("why", ["TimeOut", "lost 3 times"])
+@pytest.mark.parametrize("where", [BEFORE, AFTER])
+def test_what_is_visible_is_completed_although_time_or_tries_are_over(house: House, where: str, why: str) -> None:
+    house.create("a", StoppingCondition={"MaxRuntimeInSeconds": 1 if why == "TimeOut" else 120})
+    killed(house, where)
+    if why == "TimeOut":
+        time.sleep(1)
+    else:
+        house.store.note("a", 1, {"losses": 2})
+    assert runner(house, AGAIN).communicate()[1] == b""
+    if where == AFTER:
+        assert house.status("a") == COMPLETED and len(house.output) == 2
+    else:
+        assert why in reason(house, "a") and house.output == []
+    assert left(house) == []
+
+
+class Signalling:
+    """A store, and a way through a publication: the `step`th thing that is done there opens the gate."""
+
+    def __init__(self, store: Store, step: int) -> None:
+        self._store, self._left, self.gate = store, step, threading.Event()
+
+    def pass_by(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self.gate.set()
+
+    def meanwhile(self, step: Any, undo: Any = None) -> Any:
+        self.pass_by()
+        return step()
+
+    def __getattr__(self, name: str) -> Any:
+        self.pass_by()
+        return getattr(self._store, name)
+
+
+STEPS = 5  # before the first file is prepared, the second, the announcement, the verdict, and when all is done
+
+
+@pytest.mark.parametrize("rounds", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_stop_against_publication(tmp_path: Path, rounds: int) -> None:
+    """Case 63 with the artifact: a job is COMPLETED and its artifact is there, or STOPPED and it is not."""
+    stores = [SqliteStore(str(tmp_path / "jobs.db")) for _ in range(2)]
+    for store in stores:
+        store._db.run("PRAGMA synchronous=OFF")  # the order of commits is what matters here
+    environ, ends = {"NEO_HOME": str(tmp_path / "home")}, {COMPLETED: 0, STOPPED: 0}
+    service = Service(stores[1], lambda: 3.0)
+    for name in ("r", "m.tar.gz"):
+        (tmp_path / name).write_text(name)
+    paths = {"artifact": str(tmp_path / "m.tar.gz"), "report": str(tmp_path / "r")}
+    result = {**paths, "digest": "d", "derived": None, "verified": "ran"}
+    for number in range(rounds):
+        name, out = f"j{number}", tmp_path / "out" / str(number)
+        request = {"OutputConfig": {"S3OutputLocation": f"file://{out}"}}
+        stores[0].add(Job(name, "arn", STARTING, 1.0, 1.0, request), {})
+        job = stores[0].claim(Runner("h", "b", 1, 1), 2.0, 9.0, 100)
+        assert job is not None
+        way, finished = Signalling(stores[0], number % STEPS), list[bool]()
+
+        def work(job: Job = job, way: Signalling = way, finished: list[bool] = finished) -> None:
+            finished.append(publish.publish(job, result, cast(Store, way), environ, lambda: 3.0, way.meanwhile))
+            way.pass_by()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert way.gate.wait(60)
+        try:
+            service.call("StopCompilationJob", {"CompilationJobName": name})
+        except ValidationException as refusal:
+            assert "is COMPLETED; only" in refusal.message
+        thread.join()
+        if not finished[0]:
+            assert stores[0].move(name, STOPPING, STOPPED, 1, 4.0)
+        kept = stores[0].get(name)
+        assert kept is not None and kept.status == (COMPLETED if finished[0] else STOPPED)
+        assert (out / "m.tar.gz").exists() == finished[0] and len(os.listdir(out)) == (2 if finished[0] else 0)
+        assert sum(e.target in (COMPLETED, STOPPED) for e in stores[0].events(name)) == 1
+        ends[kept.status] += 1
+    for store in stores:
+        store.close()
+    assert all(ends.values()), ends
