@@ -62,15 +62,6 @@ def direct(
     return Direct(vectors, shape, math.ceil(blocks / panels), count if first else band, first, together)
 
 
-def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int:
-    """Tiles at a time, in equal parts, so that both transformed tensors stay near the second-level cache."""
-    one = points * (ins + outs) * cpu.lanes * 4
-    passes = max(1, math.ceil(one * tiles / (cpu.band * 4)))
-    count = math.ceil(tiles / passes)
-    return tiles if count < 4 * cpu.pixels else count
-
-
-def algorithm(cpu: Cpu, ic: int, oc: int, height: int, width: int, most: int) -> int:
 def quantised(cpu: Cpu, height: int, width: int, out_blocks: int, in_bytes: int) -> Direct:
     """The same for 8-bit numbers; all input blocks are one panel, as their weights take a quarter of the bytes."""
     vectors = min(cpu.int8.vectors, out_blocks)
@@ -80,6 +71,15 @@ def quantised(cpu: Cpu, height: int, width: int, out_blocks: int, in_bytes: int)
     return Direct(vectors, shape, 1, band)
 
 
+def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int:
+    """Tiles at a time, in equal parts, so that both transformed tensors stay near the second-level cache."""
+    one = points * (ins + outs) * cpu.lanes * 4
+    passes = max(1, math.ceil(one * tiles / (cpu.band * 4)))
+    count = math.ceil(tiles / passes)
+    return tiles if count < 4 * cpu.pixels else count
+
+
+def algorithm(cpu: Cpu, ic: int, oc: int, height: int, width: int, most: int) -> int:
     """0: direct; 2 or 4: Winograd with tiles of that size, at most `most`. By estimated time of a 3x3 convolution."""
     best, chosen = _seconds(cpu, ic, oc, height * width, 9, 0), 0
     for m in (2, 4):
