@@ -42,10 +42,10 @@ class Cpu:
     band: int
     broadcast: bool = True
     flags: tuple[str, ...] = ()
+    int8: Int8 = WIDE
 
 
 AVX512 = Cpu("avx512", 16, 14, 2, 28, 36 << 10, 600 << 10, flags=("-mprefer-vector-width=512",))
-    int8: Int8 = WIDE
 AVX2 = Cpu("avx2", 8, 6, 2, 12, 16 << 10, 160 << 10)
 AVX = Cpu("avx", 8, 5, 2, 10, 16 << 10, 160 << 10)
 SSE = Cpu("sse", 4, 5, 2, 10, 16 << 10, 160 << 10)
@@ -66,15 +66,6 @@ CPUS: tuple[tuple[str, str, Cpu], ...] = (
     ("armel", "neon", NEON32),
 )
 
-
-def cpu_of(target: Target) -> Cpu:
-    """The record for a target; scalar code where no family fits."""
-
-    def fits(arch: str, feature: str) -> bool:
-        return arch == target.arch and (not feature or feature in target.features)
-
-    found = next((cpu for arch, feature, cpu in CPUS if fits(arch, feature)), SCALAR)
-    return replace(found, int8=next((int8 for arch, feature, int8 in INT8 if fits(arch, feature)), WIDE))
 # The same for 8-bit numbers.
 INT8: tuple[tuple[str, str, Int8], ...] = (
     ("x86_64", "avx512_vnni", Int8("vnni", 16, 14, 2)),
@@ -89,3 +80,12 @@ INT8: tuple[tuple[str, str, Int8], ...] = (
     ("armel", "neon", Int8("wide", 4, 2, 1, "int8")),
 )
 
+
+def cpu_of(target: Target) -> Cpu:
+    """The record for a target; scalar code where no family fits."""
+
+    def fits(arch: str, feature: str) -> bool:
+        return arch == target.arch and (not feature or feature in target.features)
+
+    found = next((cpu for arch, feature, cpu in CPUS if fits(arch, feature)), SCALAR)
+    return replace(found, int8=next((int8 for arch, feature, int8 in INT8 if fits(arch, feature)), WIDE))
