@@ -31,9 +31,9 @@ from neo_cli.targets.devices import targets
 Run = Callable[[], object]
 
 
-def native(model: Model, target: str, work: Path, threads: int) -> tuple[Run, Engine, str]:
+def native(model: Model, target: str, work: Path, threads: int, **options: object) -> tuple[Run, Engine, str]:
     start = time.perf_counter()
-    build = compile(model, targets()[target], {}, work)
+    build = compile(model, targets()[target], options, work)
     took = time.perf_counter() - start
     record = {
         "settings": build.settings,
@@ -56,12 +56,12 @@ def onnxruntime(model: Model, threads: int) -> Run:
     return lambda: session.run(None, feed)
 
 
-def openvino(model: Model, threads: int) -> Run:
+def openvino(model: Model, threads: int, hint: str = "f32") -> Run:
     import openvino as ov
 
     core = ov.Core()
     config = {
-        "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1,
     }  # fmt: skip
     compiled = core.compile_model(core.read_model(model.graph.SerializeToString()), "CPU", config)

@@ -12,6 +12,7 @@ from neo_cli.backends.native import bands, check, dlr, emulate, fusion, importer
 from neo_cli.backends.native import build as builder
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
+from neo_cli.backends.native.fast import halves
 from neo_cli.backends.native.ops import chains
 from neo_cli.model import proto
 from neo_cli.model.build import Build
@@ -77,12 +78,16 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         files |= {place + built.name: built, **params}
         variants.append({"library": place + built.name, **weights, "features": list(level.features)})
         notes.append(f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch")
+        made, products = halves.share(program.graph)
+        if cpu.halves:
+            notes.append(f"{made} of {products} convolutions and products in bfloat16, the others in float32")
         temps |= {place + name: path for name, path in stages.files.items()}
         if options.get("check_all"):
             notes.append(_checked(model, cpu, level, options, folder))
         source = params.get(place + PARAMS, Path(os.devnull))
         emulated = emulated or emulate.runner(program, level, cpu, source, folder)
-    if len(targets) == 1 and params and all(proto.FREE not in t.shape for t in model.inputs):
+    plain = len(targets) == 1 and params and not cpu.tiles  # DLR asks for no tile registers
+    if plain and all(proto.FREE not in t.shape for t in model.inputs):
         files[dlr.FILE] = dlr.write(program, work / dlr.FILE)
     settings = {k: v for k, v in variants[0].items() if k != "features"}
     if len(variants) > 1:
@@ -92,6 +97,7 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         engine=NAME,
         files=files,
         settings=settings,
+        precision="bfloat16" if made else "float32",
         cpu_features=targets[0].features,
         notes=tuple(notes),
         temps=temps,
@@ -115,6 +121,7 @@ def _checked(model: Model, cpu: Cpu, target: Target, options: Mapping[str, Any],
     folder.mkdir(exist_ok=True)
     program = lower(model, cpu, target, options, Stages(folder), keep=True)
     _, feed = next(seeded(model))
-    errors = check.check_all(model, program, emulate.as_linux(target), cpu, feed, folder)
+    tolerance = check.TOLERANCES["bfloat16" if halves.share(program.graph)[0] else "float32"]
+    errors = check.check_all(model, program, emulate.as_linux(target), cpu, feed, folder, tolerance)
     worst = max(errors, key=lambda name: errors[name])
     return f"{len(errors)} tensors compared with ONNX Runtime, the largest error {errors[worst]:.1e} in '{worst}'"

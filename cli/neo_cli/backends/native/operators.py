@@ -124,9 +124,10 @@ class Context:
     parts: list[Part] = field(default_factory=list)
     step: int = 0
     inside: bool = False  # a part: the whole zeroes the borders
+    prefix: str = "s"  # of the names of scratches
 
     def scratch(self, count: int, dtype: str = "float32", private: bool = False) -> str:
-        name = f"s{len(self.scratches)}"
+        name = f"{self.prefix}{len(self.scratches)}"
         size = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
         self.scratches.append(Scratch(name, C_TYPES[dtype], max(1, count) * size, private))
         return name
@@ -148,9 +149,10 @@ class Context:
 
     def part(self, node: Node) -> str:
         """Lower a node as a part of this one; the name of its function."""
-        context = Context(self.cpu, step=self.step, inside=True)
+        context = Context(self.cpu, step=self.step, inside=True, prefix=f"s{len(self.parts)}_")
         name = f"n{self.step}_{len(self.parts)}_" + "".join(c if c.isalnum() else "_" for c in node.op)
         self.parts.append(Part(name, node, context, find(node).rule(node, context)))
+        self.scratches += context.scratches  # planned with the whole's
         return name
 
     def refuse(self, node: Node, why: str) -> OperatorNotImplemented:

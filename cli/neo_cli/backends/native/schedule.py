@@ -46,6 +46,15 @@ def tiles_of(limit: int, height: int, width: int) -> Tiles:
     return Tiles(1, columns, (1, rest) if rest else None)
 
 
+def registers(height: int, width: int) -> Tiles:
+    """Tiles of AMX: 16 pixels in each of two registers; two rows when the image is narrow."""
+    if width <= 16 and height > 1:
+        return Tiles(2, width, (1, width) if height % 2 else None)
+    columns = math.ceil(width / math.ceil(width / 32))
+    rest = width % columns
+    return Tiles(1, columns, (1, rest) if rest else None)
+
+
 def direct(
     cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vectors: int, in_bytes: int, images: int = 1
 ) -> Direct:
@@ -80,8 +89,11 @@ def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int
 
 
 def algorithm(cpu: Cpu, ic: int, oc: int, height: int, width: int, most: int) -> int:
-    """0: direct; 2 or 4: Winograd with tiles of that size, at most `most`. By estimated time of a 3x3 convolution."""
-    best, chosen = _seconds(cpu, ic, oc, height * width, 9, 0), 0
+    """0: direct; 2 or 4: Winograd with tiles of that size, at most `most`. By estimated time of a 3x3 convolution.
+
+    Winograd's products are float32 on every CPU; direct ones are bfloat16 where the record says that these are faster.
+    """
+    best, chosen = _seconds(cpu, ic, oc, height * width, 9, 0) / (cpu.halves or 1), 0
     for m in (2, 4):
         if m <= most and ic >= cpu.lanes and oc >= cpu.lanes:
             tiles = math.ceil(height / m) * math.ceil(width / m)

@@ -19,7 +19,15 @@ X86 = {
     "haswell": ("avx2", "fma"), "broadwell": ("avx2", "fma"), "skylake": ("avx2", "fma"), "alderlake": ("avx2", "fma"),
     "znver1": ("avx2", "fma"), "znver2": ("avx2", "fma"), "znver3": ("avx2", "fma"), "znver4": _VNNI,
     "skylake_avx512": _AVX512, "cascadelake": _VNNI, "icelake_server": _VNNI, "sapphirerapids": _VNNI,
+    **dict.fromkeys(("znver5", "cooperlake", "emeraldrapids", "graniterapids"), _VNNI),
 }  # fmt: skip
+# What code for bfloat16 may use besides; float32 code does without, and runs on machines that lack it.
+_BF16 = ("avx512_bf16",)
+_AMX = (*_BF16, "amx_tile", "amx_bf16")
+HALVES = {
+    **dict.fromkeys(("cooperlake", "znver4", "znver5"), _BF16),
+    **dict.fromkeys(("sapphirerapids", "emeraldrapids", "graniterapids"), _AMX),
+}
 ALIASES = {"core_avx2": "haswell", "core_avx_i": "ivybridge", "corei7_avx": "sandybridge", "corei7": "nehalem"}
 LEVELS = ("x86_64", "haswell", "skylake_avx512")  # of a fat artifact, the best that the machine has is taken
 
@@ -31,11 +39,35 @@ def levels(target: Target, options: Mapping[str, Any]) -> tuple[Target, ...]:
     extra = [str(a) for a in (attributes if isinstance(attributes, list | tuple) else [attributes])]
     if wanted in ("generic", "") and target.arch != "x86_64":
         wanted = ""
+    if options.get("precision") == "bfloat16":
+        return (_halves(target, wanted, extra),)
     if wanted == "generic":
         return tuple(replace(target, cpu=cpu, features=X86[cpu]) for cpu in LEVELS)
     if wanted:
         target = _named(target, ALIASES.get(wanted, wanted))
     return (_with(target, extra),)
+
+
+def _halves(target: Target, wanted: str, extra: list[str]) -> Target:
+    """The target with the features that multiply bfloat16; CompileError names the processors that have them.
+
+    mattr may add them to another processor ("+avx512bf16") or take AMX away ("-amx-tile").
+    """
+    if wanted and wanted != "generic" and target.arch == "x86_64":
+        target = _named(target, ALIASES.get(wanted, wanted))
+    target = _with(target, extra)
+    cpu, *changes = re.split(r"(?=[+-])", target.cpu)
+    found = list(HALVES.get(cpu, ())) if target.arch == "x86_64" else []
+    if "+avx512bf16" in changes and "avx512f" in target.features:
+        found = found or list(_BF16)
+    if {"-amx_tile", "-amx_bf16"} & set(changes) or target.os != "linux":  # others are asked for tiles in other ways
+        found = [f for f in found if not f.startswith("amx")]
+    if "avx512_bf16" not in found or "-avx512bf16" in changes:
+        raise CompileError(
+            f"The back end native multiplies bfloat16 only on processors that have instructions for it, with mcpu one of "
+            f"{', '.join(HALVES)}; {target.name} would get {cpu or 'its baseline'}."
+        )
+    return replace(target, features=(*target.features, *found))
 
 
 def _named(target: Target, cpu: str) -> Target:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neo_cli.runtime import cpu
+from neo_cli.runtime.errors import ArtifactError
 
 ALIGN = 64
 ROWS = 64  # fewer of a free batch are not worth another thread
@@ -26,6 +27,8 @@ class Engine:
     def __init__(self, folder: Path, record: dict[str, Any], threads: int | None) -> None:
         settings = _best(record["settings"])
         self.library = open_library(folder / settings["library"])
+        if b"amx_tile" in self.library.neo_features().split():
+            request_tiles()
         self.inputs, self.outputs = record["inputs"], record["outputs"]
         self._map, self._weights = _weights(self.library, folder, settings)
         self._lock = threading.Lock()
@@ -132,6 +135,20 @@ def _best(settings: dict[str, Any]) -> dict[str, Any]:
     return fitting[-1] if fitting else settings
 
 
+def request_tiles() -> None:
+    """Ask Linux for AMX's tile registers: a process has none until it asks (Documentation/arch/x86/xstate.rst, Linux 5.16).
+
+    ArtifactError when they are not there, or not given.
+    """
+    arch_prctl, request, tile_data = 158, 0x1023, 18
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(arch_prctl, request, tile_data):
+        told = os.strerror(ctypes.get_errno())
+        raise ArtifactError(
+            f"The artifact computes in AMX's tile registers, and Linux gives this process none: {told}."
+        )
+
+
 def open_library(path: Path) -> ctypes.CDLL:
     """The library at `path` as it is now: the loader knows libraries by name, and would give back what once lay there."""
     descriptor = os.open(path, os.O_RDONLY) if Path("/proc/self/fd").is_dir() else None
@@ -140,6 +157,7 @@ def open_library(path: Path) -> ctypes.CDLL:
     library.path, library.descriptor = path, descriptor  # type: ignore[attr-defined]
     for name in ("neo_scratch_bytes", "neo_weights_bytes", "neo_team_bytes"):
         getattr(library, name).restype = ctypes.c_size_t
+    library.neo_features.restype = ctypes.c_char_p
     address, number = ctypes.c_void_p, ctypes.c_int32
     library.neo_scratch_bytes.argtypes = [number]
     library.neo_team_start.argtypes = library.neo_team_work.argtypes = [address, number]

@@ -24,6 +24,10 @@ def conv(node: Node, ctx: Context) -> str:
     """
     x, weights = node.inputs[0], node.inputs[1]
     assert x is not None and weights is not None and weights.const is not None
+    if node.attrs.get("halves"):
+        from neo_cli.backends.native.fast.halves import halves  # which packs as is done here
+
+        return border(node.outputs[0], ctx) + halves(node, ctx)
     rule = _depthwise if depthwise_fits(weights.const, node.attrs["group"], x) else _direct
     windows = taps_of(node)
     parts = [rule(node, ctx, window) for window in windows]

@@ -36,7 +36,9 @@ NEO_API size_t neo_scratch_bytes(int32_t threads);
 NEO_API const void *neo_weights(void);                      /* those inside the library; NULL: they are in a file */
 NEO_API size_t neo_weights_bytes(void);
 NEO_API size_t neo_weights_offset(void);                    /* in compiled.params */
-NEO_API const char *neo_features(void);                     /* "avx2 fma": the CPU must have them */
+/* "avx2 fma": the CPU must have them. With "amx_tile" among them the process must also have asked Linux for the tile
+ * registers, once, before the first run: syscall(SYS_arch_prctl, 0x1023, 18) returns 0. */
+NEO_API const char *neo_features(void);
 NEO_API void neo_run(const void *const *inputs, void *const *outputs, const void *weights, void *scratch,
                      int32_t thread, int32_t threads, neo_wait wait, void *team);
 

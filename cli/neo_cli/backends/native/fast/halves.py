@@ -1,0 +1,146 @@
+"""Convolutions and products in bfloat16: operands rounded to it, sums in float32, by vdpbf16ps or AMX tiles."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from neo_cli.backends.native import schedule
+from neo_cli.backends.native.fast.activations import NONE, Act
+from neo_cli.backends.native.fast.conv import blocks_of, dense, flat, merge, pack, padded
+from neo_cli.backends.native.fast.taps import taps_of
+from neo_cli.backends.native.ir import Graph, Node
+from neo_cli.backends.native.operators import Context
+from neo_cli.backends.native.schedule import Tiles
+
+BLOCK, WORDS = 32, 16  # channels of a block of the buffer, and words of two channels
+
+
+def share(graph: Graph) -> tuple[int, int]:
+    """How many convolutions and products are made in bfloat16, and how many there are."""
+    nodes = [part for node in graph.nodes for part in node.attrs.get("parts", [node])]
+    products = [node for node in nodes if node.op in ("fast.Conv", "fast.Winograd")]
+    return sum(bool(node.attrs.get("halves")) for node in products), len(products)
+
+
+def words(weights: np.ndarray) -> np.ndarray:
+    """[OC, IC, KH, KW] float32 as [OC, ceil(IC / 2), KH, KW] of uint32: two channels rounded to bfloat16, the even one low."""
+    import ml_dtypes
+
+    oc, ic, kh, kw = weights.shape
+    wide = np.zeros((oc, -(-ic // 2) * 2, kh, kw), np.uint32)
+    wide[:, :ic] = weights.astype(ml_dtypes.bfloat16).view(np.uint16)
+    found: np.ndarray = wide[:, 0::2] | wide[:, 1::2] << 16
+    return found
+
+
+def halves(node: Node, ctx: Context) -> str:
+    """fast.Conv with attribute `halves`; its inputs and attributes."""
+    x, y, add, attrs, cpu = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs, ctx.cpu
+    assert x is not None
+    weights: np.ndarray = node.inputs[1].const  # type: ignore[union-attr,assignment]
+    (n, ic, _, _), (_, oc, oh, ow) = x.image, y.image
+    group, lanes = attrs["group"], cpu.lanes
+    factor = merge(group, ic // group, oc // group, lanes)
+    parts = dense(weights, group, factor)
+    (ocg, icg, kh, kw), (sh, sw), (dh, dw) = parts.shape[1:], attrs["strides"], attrs["dilations"]
+    one_line = flat(node, taps_of(node)[0])
+    height, width = (1, oh * ow) if one_line else (oh, ow)
+    stride, span = (sh, (kh - 1) * dh + 1) if kh > 1 else (1, 1)  # one tap: only the lines and pixels it meets are kept
+    step, columns = (sw, (ow - 1) * sw + (kw - 1) * dw + 1) if kw > 1 else (1, width)
+    ins, outs, vectors = blocks_of(icg, BLOCK), blocks_of(ocg, lanes), min(cpu.vectors, blocks_of(ocg, lanes))
+    tiles = schedule.registers(height, width) if cpu.tiles else schedule.tiles(cpu, vectors, height, width)
+    unit = ins * WORDS * 4 * (tiles.columns if one_line else columns * tiles.rows * stride)
+    units = math.ceil(width / tiles.columns) if one_line else math.ceil(height / tiles.rows)
+    band = math.ceil(units / math.ceil(units / max(1, cpu.band // unit)))
+    if one_line:
+        lines, columns = 1, band * tiles.columns
+    else:
+        lines = (band * tiles.rows - 1) * stride + span
+    unused = 0 if cpu.tiles else (BLOCK - icg % BLOCK) % BLOCK // 8 * 4
+    joined = dw == 1 and not (unused and kw > 1)
+    taps = [
+        (i * dh * columns + (0 if joined else j * dw)) * WORDS for i in range(kh) for j in range(1 if joined else kw)
+    ]
+    run = (kw if joined else 1) * WORDS
+    plan = schedule.direct(cpu, height, width, ins, len(taps) * run, outs, 0)
+    kernels = _kernels(ctx, tiles, vectors, outs, step * WORDS)
+    act: Act = attrs.get("act") or NONE
+    add_pitch = add.pitch if add is not None else (0, 0, 0)
+    ctx.include("bf16.h")
+    buffer = ctx.scratch(ins * lines * columns * WORDS, private=True)
+    head = f"""\
+static const idx tap[] = {{{", ".join(map(str, taps))}}};
+static const struct halves h = {{
+    .c = {{
+        .in_block = {lines * columns * WORDS}, .in_row = {stride * columns * WORDS},
+        .out_image = {y.pitch[0]}, .out_plane = {y.pitch[1]}, .out_row = {y.pitch[2]},
+        .add_image = {add_pitch[0]}, .add_plane = {add_pitch[1]}, .add_row = {add_pitch[2]},
+        .images = {n}, .height = {height}, .width = {width}, .blocks = {ins}, .panel = {plan.panel},
+        .taps = {len(taps)}, .run = {run}, .skip = {unused}, .pitch = {step * WORDS}, .vectors = {vectors}, .sections = {outs},
+        .rows = {tiles.rows}, .columns = {tiles.columns}, .add_after = {int(bool(attrs.get("add_after")))},
+        {act.fields(ctx)}, .tap = tap,
+        {kernels}
+    }},
+    .image = {x.pitch[0]}, .plane = {x.pitch[1]}, .line = {(sh if kh == 1 else 1) * x.pitch[2]},
+    .pixel = {(sw if kw == 1 else 1) * x.layout.block}, .sources = {blocks_of(icg, lanes)}, .flat = {int(one_line)},
+    .stride = {stride}, .span = {span}, .width = {columns}, .band = {band},
+    .tiles = {"tiles_{}_{}".format(*_shape(tiles, tiles.rows, tiles.columns)) if cpu.tiles else 0},
+}};
+"""
+    return head + _calls(node, ctx, parts, vectors, buffer)
+
+
+def _shape(tiles: Tiles, rows: int, columns: int) -> tuple[int, int]:
+    """The pixels of both tile registers for a whole tile or an edge's."""
+    if tiles.rows > 1:
+        return columns, columns if rows > 1 else 0
+    first = math.ceil(tiles.columns / 2) if tiles.columns > WORDS else tiles.columns
+    return min(columns, first), max(0, columns - first)
+
+
+def _kernels(ctx: Context, tiles: Tiles, vectors: int, outs: int, pitch: int) -> str:
+    """Initialisers of struct conv: a function for each kind of tile, declared."""
+    main = _shape(tiles, tiles.rows, tiles.columns)
+    if ctx.cpu.tiles:
+        ctx.define("USE_TILES")
+        ctx.declare("TILES_SHAPE({}, {})".format(*main))
+
+    def kernel(shape: tuple[int, int] | None, count: int) -> str:
+        if shape is None or not count:
+            return "0"
+        if not ctx.cpu.tiles:
+            name = f"half_{shape[0]}x{shape[1]}x{count}_p{pitch}"
+            ctx.declare(f"HALF_TILE({name}, {shape[0]}, {shape[1]}, {count}, {pitch})")
+            return name
+        pixels, below = _shape(tiles, *shape), int(tiles.rows > 1)
+        same = pixels == main or pixels == (main[0], 0)  # what is left out may have any shape
+        own, other = ("tiles_{}_{}".format(*found) for found in (main if same else pixels, main))
+        ctx.declare("TILES_SHAPE({}, {})".format(*(main if same else pixels)))
+        name = "half_{}_{}x{}_p{}{}".format(*pixels, count, pitch, "_rows" if below else "")
+        name += "" if same else f"_in_{main[0]}_{main[1]}"
+        ctx.declare(f"TILES_TILE({name}, {pixels[0]}, {pixels[1]}, {below}, {count}, {pitch}, {own}, {other})")
+        return name
+
+    whole, widths = (tiles.rows, tiles.columns), (vectors, 1 if vectors > 1 and outs % vectors else 0)
+    made = [", ".join(kernel(shape, count) for count in widths) for shape in (whole, tiles.edge)]
+    return f".tile = {{{made[0]}}}, .edge = {{{made[1]}}}, .edge_columns = {tiles.edge[1] if tiles.edge else 0},"
+
+
+def _calls(node: Node, ctx: Context, parts: np.ndarray, vectors: int, buffer: str) -> str:
+    """The call, or one for each group."""
+    x, y, add, attrs = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs
+    assert x is not None
+    lanes, (ocg, icg) = ctx.cpu.lanes, parts.shape[1:3]
+    outs, sources = blocks_of(ocg, lanes), blocks_of(icg, lanes)
+    packed = [pack(words(part), WORDS, lanes, vectors) for part in parts]
+    bias = None if node.inputs[2] is None else node.inputs[2].const
+    biases = [padded(None if bias is None else bias[i * ocg : (i + 1) * ocg], ocg, lanes) for i in range(len(parts))]
+    w, b = ctx.constant(np.concatenate(packed)), ctx.constant(np.concatenate(biases))
+    start = x.first - attrs["pads"][0] * x.pitch[2] - attrs["pads"][1] * lanes
+    added = "0" if add is None else f"x3 + {add.first} + g * {outs * add.pitch[1]}"
+    return f"""\
+for (int g = 0; g < {len(parts)}; g++)
+    conv_halves(&h, f, x0 + {start} + g * {sources * x.pitch[1]}, (const float *){w} + g * {packed[0].size},
+                {b} + g * {outs * lanes}, {added}, y0 + {y.first} + g * {outs * y.pitch[1]}, {buffer});"""
