@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from backends.graphs import as_model, feeds
 from models.builders import BUILDERS
+from models.wider import WIDER
 from neo_cli.backends.native import build, compiler
 from neo_cli.backends.native.cpus import cpu_of
 from neo_cli.backends.native.ir import Node
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--all", action="store_true", help="every step, not only sums of equal ones")
     asked = parser.parse_args()
-    graph = BUILDERS[asked.name](False) if asked.name in BUILDERS else onnx.load(asked.name)
+    graph = (BUILDERS | WIDER)[asked.name](False) if asked.name in BUILDERS | WIDER else onnx.load(asked.name)
     with tempfile.TemporaryDirectory() as folder:
         work, target = Path(folder), targets()[asked.target]
         model = as_model(graph, work)

@@ -59,7 +59,16 @@ def draw(random: np.random.Generator, rank: int, transposed: bool, largest: int 
         if transposed:
             attrs["output_padding"] = [int(random.integers(0, s)) for s in steps]
         size = tuple(int(n) for n in random.integers(1, largest, rank))
-        case = Case(transposed, (cin, cout), int(random.choice([1, 1, 2])), groups, size, kernel, str(random.choice(ENDS)), attrs)
+        case = Case(
+            transposed,
+            (cin, cout),
+            int(random.choice([1, 1, 2])),
+            groups,
+            size,
+            kernel,
+            str(random.choice(ENDS)),
+            attrs,
+        )
         if all(0 < n <= 40 for n in case.out):
             return case
 
