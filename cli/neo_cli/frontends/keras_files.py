@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from neo_cli.base.errors import InputError
+from neo_cli.frontends import keras_guard
+from neo_cli.frontends.keras_guard import LOAD
 
-LOAD = "Unable to load provided Keras model. Error:"
+# what zipfile, json and HDF5's library raise for bytes that are none of theirs
+UNREADABLE = (
+    OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 # Arguments that Keras 2 wrote and Keras 3 does not take, by layer class; "" for all classes.
 DROPPED = {
     "DepthwiseConv2D": ("groups",), "LSTM": ("time_major",), "GRU": ("time_major",), "SimpleRNN": ("time_major",),
@@ -32,14 +38,20 @@ def find(root: Path) -> Path:
 
 
 def configuration(path: Path) -> tuple[dict[str, Any], str]:
-    """The model's configuration and the version of Keras that wrote it; InputError where there is none."""
-    if path.read_bytes()[:12] == b"version http":
+    """The model's configuration and the version of Keras that wrote it; InputError where there is none, or it has code."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    if head == b"version http":
         raise InputError(
             f"{LOAD} {path.name} is a Git LFS pointer and not the model itself; run 'git lfs pull' and make the archive again."
         )
     try:
-        return _zipped(path) if zipfile.is_zipfile(path) else _h5(path)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        keras_guard.refuse_elsewhere(path)
+        # by its name, as Keras does: an HDF5 file may have a zip archive behind it
+        config, version = _zipped(path) if path.suffix == ".keras" else _h5(path)
+        keras_guard.refuse_code(config)
+        return config, str(version)
+    except UNREADABLE as error:
         raise InputError(f"{LOAD} {path.name} is no Keras file: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -76,20 +88,6 @@ def layers(config: Any) -> list[dict[str, Any]]:
         for value in config:
             found += layers(value)
     return found
-
-
-def refuse_code(config: dict[str, Any]) -> None:
-    """Lambda layers hold Python code; Keras 2's TFOpLambda cannot be made by Keras 3."""
-    for layer in layers(config):
-        name = layer["config"].get("name", "")
-        if layer["class_name"] == "Lambda":
-            raise InputError(
-                f"{LOAD} the layer '{name}' is a Lambda, which holds Python code and is not loaded; replace it with layers of Keras."
-            )
-        if layer["class_name"] in ("TFOpLambda", "SlicingOpLambda"):
-            raise InputError(
-                f"{LOAD} the layer '{name}' is a TensorFlow function called on a Keras 2 tensor ({layer['class_name']}), which Keras 3 cannot load; export the model as a SavedModel and give Framework TENSORFLOW."
-            )
 
 
 def for_keras_3(path: Path, config: dict[str, Any], folder: Path) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 
 from neo_cli.base.errors import InputError
 from neo_cli.frontends import tensorflow_files as files
-from neo_cli.model import proto, tf_graph
+from neo_cli.model import proto, tf_graph, tf_outside
 from neo_cli.model.inputs import Shapes
 from neo_cli.model.model import Arrays, Model, Source, Tensor
 
@@ -56,7 +56,7 @@ def load(source: Source, shapes: Shapes | None) -> Model:
 def _saved(folder: Path, source: Source) -> Function:
     tf = tf_graph.tensorflow()
     meta = files.saved_model(folder)
-    tf_graph.refuse_outside(tf_graph.operations_of(meta.graph_def), "The SavedModel")
+    tf_outside.refuse_saved(meta)
     if not source.trusted:
         raise InputError(
             "A SavedModel may hold code, and no sandbox works on this machine: give --trust-model to load it all the same."
@@ -86,7 +86,7 @@ def _saved(folder: Path, source: Source) -> Function:
 def _frozen(path: Path, source: Source) -> Function:
     tf = tf_graph.tensorflow()
     graph = files.graph_def(path)
-    tf_graph.refuse_outside(tf_graph.operations_of(graph), f"The graph {path.name}")
+    tf_outside.refuse_frozen(graph, path.name)
     places = [node for node in graph.node if node.op == "Placeholder"]
     if not places:
         raise InputError(f"{files.LOAD} {path.name} has no Placeholder, so it has no inputs.")

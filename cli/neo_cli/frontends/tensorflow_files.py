@@ -41,6 +41,10 @@ def saved_model(folder: Path) -> Any:
         for p in (folder / "saved_model.pb", folder / "saved_model.pbtxt", *sorted(folder.glob("*.pb")))
         if p.is_file()
     ]
+    if (folder / "saved_model.cpb").is_file():  # some versions of TensorFlow read it instead of saved_model.pb
+        raise InputError(
+            f"{LOAD} saved_model.cpb is a graph in pieces, which is not supported; keep saved_model.pb alone."
+        )
     _parse(files[0], message)
     if not message.meta_graphs:
         raise InputError(f"{LOAD} {files[0].name} holds no graph.")

@@ -20,18 +20,6 @@ from neo_cli.model.model import Tensor
 
 PIP = "pip install 'neo-cli[tensorflow]'"
 OPSET = 17
-# Operations that reach outside the graph: files, Python, other processes. None belongs to inference.
-OUTSIDE = {
-    "WriteFile", "ReadFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc",
-    "WholeFileReader", "WholeFileReaderV2", "TextLineReader", "TextLineReaderV2", "TFRecordReader", "TFRecordReaderV2", "FixedLengthRecordReader",
-    "FixedLengthRecordReaderV2", "LMDBReader", "PrintV2", "DebugIdentityV2", "DebugIdentityV3", "SummaryWriter", "CreateSummaryFileWriter",
-    "TFRecordDataset", "TextLineDataset", "FixedLengthRecordDataset", "GeneratorDataset", "SqlDataset", "RpcServerStart", "RpcClient", "RpcCall",
-    "DeleteFile", "FileSystemSetConfiguration", "ImmutableConst", "Send", "Recv", "XlaSend", "XlaRecvFromHost",
-}  # fmt: skip
-
-
-# What every SavedModel holds to save itself: harmless in its own saving function, which inference never calls.
-SAVING = {"SaveV2", "Save", "SaveSlices", "MergeV2Checkpoints"}
 
 
 def require(what: str) -> None:
@@ -54,24 +42,6 @@ def tensorflow() -> Any:
 def quiet() -> contextlib.AbstractContextManager[None]:
     """TensorFlow, Keras and tf2onnx warn about themselves; none of it is the user's."""
     return silence("tensorflow", "tf2onnx", "absl", "h5py")
-
-
-def refuse_outside(operations: set[str], what: str) -> None:
-    """Raise InputError when a graph holds an operation that reaches outside it."""
-    found = sorted(operations & (OUTSIDE | SAVING))
-    if found:
-        raise InputError(
-            f"{what} holds operations that reach files, Python or the network, and is not loaded: {', '.join(found)}."
-        )
-
-
-def operations_of(graph_def: Any) -> set[str]:
-    """Operation names of a GraphDef and of the functions in its library; a saver's own operations do not count."""
-    found = {node.op for node in graph_def.node if not (node.op in SAVING and node.name.startswith("save"))}
-    for function in graph_def.library.function:
-        own = {node.op for node in function.node_def}
-        found |= own - SAVING if function.signature.name.startswith("__inference__traced_save") else own
-    return found
 
 
 def plain(name: str) -> str:
