@@ -183,9 +183,11 @@ class Node:
     def __str__(self) -> str:
         made = ", ".join(str(v) for v in self.outputs)
         used = ", ".join("-" if v is None else str(v) for v in self.inputs)
-        shown = {k: _brief(v) for k, v in self.attrs.items()}
+        parts = self.attrs.get("parts", ())  # a band's nodes: a line each
+        shown = {k: _brief(v) for k, v in self.attrs.items() if k != "parts"}
         told = " ".join(f"{k}={v}" for k, v in shown.items())
-        return f"{made} = {self.domain + '.' if self.domain else ''}{self.op}({used}) {told}  # {self.name}".rstrip()
+        line = f"{made} = {self.domain + '.' if self.domain else ''}{self.op}({used}) {told}  # {self.name}".rstrip()
+        return "\n".join([line, *(f"    {part}" for part in parts)])
 
 
 @dataclass(eq=False)
