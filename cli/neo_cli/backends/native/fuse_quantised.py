@@ -255,6 +255,8 @@ def _sums(node: Node, x: Scaled, w: Levels) -> np.ndarray | None:
 
 def sums(r: Rewriter) -> None:
     """A QLinearAdd behind a convolution of one group, whose result nobody else reads."""
+    r.graph.prune()  # the DequantizeLinear that the patterns left unread are no readers
+    r.refresh()
     for node in [n for n in r.graph.nodes if n.op == "QLinearAdd"]:
         from neo_cli.backends.native.layout_quantised import sum_of
 

@@ -70,47 +70,65 @@ ALWAYS qi q_dot(qi acc, qx x, const int8_t *w) {
 enum { Q_STEP = 128 };
 #endif
 
-/* round(sum * factor), half to even, within [low, high], plus zero: exact for what lies within 2^21. */
-ALWAYS qi q_round(qf v, qf low, qf high, int zero) {
-    v = __builtin_elementwise_min(__builtin_elementwise_max(v, low), high);
-    return (qi)(v + q_floats(12582912.0f)) - q_splat(0x4B400000 - zero);
-}
-/* Sixteen sums as bytes. */
-ALWAYS q16 q_pack(const qi *a) {
-#if QW == 16
-    return __builtin_convertvector(a[0], q16);
-#elif QW == 8
-    return __builtin_convertvector(__builtin_shufflevector(a[0], a[1], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), q16);
-#else
-    typedef int32_t i8 __attribute__((vector_size(32)));
-    const i8 l = __builtin_shufflevector(a[0], a[1], 0, 1, 2, 3, 4, 5, 6, 7);
-    const i8 h = __builtin_shufflevector(a[2], a[3], 0, 1, 2, 3, 4, 5, 6, 7);
-    return __builtin_convertvector(__builtin_shufflevector(l, h, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), q16);
-#endif
-}
+Q_VECTOR(q8, QW * 4, qb);
+enum { Q_GROUP = QW / 4 }; /* pixels of which a vector holds the bytes of 16 channels */
 
 /* What becomes of the sums. A sum with another tensor is made of the rounded numbers, as two steps would have it. */
 struct qfinish {
-    float low, high;        /* limits of sum * factor */
-    int zero;               /* added after rounding */
+    float low, high;         /* limits of sum * factor */
+    int zero;                /* added after rounding */
     float own, other, fixed; /* own * result + other * addend + fixed, within [add_low, add_high] */
     float add_low, add_high;
     int own_first, add_shift, add_zero;
 };
-/* QN vectors of sums to sixteen bytes. */
-ALWAYS q16 q_finish(const struct qfinish *f, const qi *acc, const float *factor, const q8 *add) {
-    qi y[QN];
-    const qf low = q_floats(f->low), high = q_floats(f->high);
+ALWAYS qf q_between(qf v, float low, float high) {
+    return __builtin_elementwise_min(__builtin_elementwise_max(v, q_floats(low)), q_floats(high));
+}
+/* Four vectors rounded, half to even, plus zero, saturated, and within [low, high] before zero is added; in each 128-bit
+ * lane four bytes of the first vector, then four of the second and so on. Nothing may be beyond the range of 32 bits. */
+ALWAYS qb q_bytes(const qf *v, float low, float high, int zero) {
+#if defined(Q_MADD) || defined(Q_VNNI)
+    typedef short h __attribute__((vector_size(QW * 4)));
+#if QW == 16
+#define Q_INTEGERS(X) __builtin_ia32_cvtps2dq512_mask(X, (__attribute__((vector_size(64))) int){0}, (unsigned short)-1, 4)
+#define Q_HALVES __builtin_ia32_packssdw512
+#define Q_PACKED __builtin_ia32_packuswb512
+#elif QW == 8
+#define Q_INTEGERS __builtin_ia32_cvtps2dq256
+#define Q_HALVES __builtin_ia32_packssdw256
+#define Q_PACKED __builtin_ia32_packuswb256
+#else
+#define Q_INTEGERS __builtin_ia32_cvtps2dq
+#define Q_HALVES __builtin_ia32_packssdw128
+#define Q_PACKED __builtin_ia32_packuswb128
+#endif
+    const h shift = (h){0} + (short)zero;
+    const h a = Q_HALVES(Q_INTEGERS(v[0]), Q_INTEGERS(v[1])), b = Q_HALVES(Q_INTEGERS(v[2]), Q_INTEGERS(v[3]));
+    const qb y = (qb)Q_PACKED(__builtin_elementwise_add_sat(a, shift), __builtin_elementwise_add_sat(b, shift));
+    const qb least = (qb){0} + (q8)((int)low + zero), most = (qb){0} + (q8)((int)high + zero);
+    return __builtin_elementwise_min(__builtin_elementwise_max(y, least), most);
+#else
+    typedef int32_t i8 __attribute__((vector_size(32)));
+    qi y[4];
 #pragma clang loop unroll(full)
-    for (int q = 0; q < QN; q++) {
-        y[q] = q_round(__builtin_convertvector(acc[q], qf) * *(const qf *)(factor + q * QW), low, high, f->zero);
-        if (add) {
-            const qf a = __builtin_convertvector(y[q], qf);
-            const qf b = __builtin_convertvector(__builtin_convertvector(*(const qq *)(add + q * QW), qi) - f->add_shift, qf);
-            const qf v = f->own_first ? a * q_floats(f->own) + (b * q_floats(f->other) + q_floats(f->fixed))
-                                      : b * q_floats(f->other) + (a * q_floats(f->own) + q_floats(f->fixed));
-            y[q] = q_round(v, q_floats(f->add_low), q_floats(f->add_high), f->add_zero);
-        }
+    for (int k = 0; k < 4; k++) y[k] = (qi)(q_between(v[k], low, high) + q_floats(12582912.0f)) - q_splat(0x4B400000 - zero);
+    const i8 l = __builtin_shufflevector(y[0], y[1], 0, 1, 2, 3, 4, 5, 6, 7);
+    const i8 h = __builtin_shufflevector(y[2], y[3], 0, 1, 2, 3, 4, 5, 6, 7);
+    return __builtin_convertvector(__builtin_shufflevector(l, h, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), qb);
+#endif
+}
+/* Four vectors of sums as bytes; with `add`, where the addend of each vector lies, the sum of both. */
+ALWAYS qb q_finish(const struct qfinish *f, const qi *acc, const qf *factor, const q8 *const *add) {
+    qf v[4];
+#pragma clang loop unroll(full)
+    for (int k = 0; k < 4; k++) v[k] = __builtin_convertvector(acc[k], qf) * factor[k];
+    if (!add) return q_bytes(v, f->low, f->high, f->zero);
+    const qf own = q_floats(f->own), other = q_floats(f->other), fixed = q_floats(f->fixed);
+#pragma clang loop unroll(full)
+    for (int k = 0; k < 4; k++) {
+        const qf a = q_between(v[k], f->low, f->high) + q_floats(12582912.0f) - q_floats(12582912.0f - f->zero);
+        const qf b = __builtin_convertvector(__builtin_convertvector(*(const qq *)add[k], qi) - f->add_shift, qf);
+        v[k] = f->own_first ? a * own + (b * other + fixed) : b * other + (a * own + fixed);
     }
-    return q_pack(y);
+    return q_bytes(v, f->add_low, f->add_high, f->add_zero);
 }

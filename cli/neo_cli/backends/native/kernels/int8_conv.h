@@ -34,13 +34,37 @@ NEVER void qconv_scatter(const struct qconv *c, const int32_t *sums, const float
             }
 }
 
+#define Q_AT(P, K) ((P) * VECTORS * QN + (K))
+#define Q_EACH(I, N) _Pragma("clang loop unroll(full)") for (int I = 0; I < (N); I++)
+/* Q_GROUP pixels of a row, from column `x` on, fewer at its end; of block `v`. */
+ALWAYS void qconv_store(const struct qconv *c, const qi *acc, const qf *factor, const q8 *add, q8 *out, const int r,
+                        const int x, const int v, const int COLUMNS, const int VECTORS) {
+    const int count = MIN(Q_GROUP, COLUMNS - x);
+    const q8 *addends[4];
+    qi sums[4];
+    qf by[4];
+    Q_EACH(k, 4) {
+        const int pixel = x + MIN(k / QN, count - 1);
+        sums[k] = acc[Q_AT(r * COLUMNS + pixel, v * QN + k % QN)];
+        by[k] = factor[k % QN];
+        if (add) addends[k] = add + pixel * QB + k % QN * QW;
+    }
+    qb bytes = q_finish(&c->finish, sums, by, add ? addends : 0);
+#if QW == 16
+    bytes = (qb)__builtin_shufflevector((qi)bytes, (qi)bytes, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+#elif QW == 8
+    bytes = (qb)__builtin_shufflevector((qi)bytes, (qi)bytes, 0, 4, 1, 5, 2, 6, 3, 7);
+#endif
+    out += x * QB;
+    if (count == Q_GROUP) *(qb *)out = bytes;
+    else Q_EACH(i, count) *(q16 *)(out + i * QB) = ((const q16 *)&bytes)[i];
+}
+
 ALWAYS void qconv_micro(const struct qconv *c, const q8 *in, const int8_t *w, const int32_t *bias, const float *factor,
                         const q8 *add, char *out, int channels, const int ROWS, const int COLUMNS, const int VECTORS,
                         const int PITCH) {
     qi acc[64]; /* not by the parameters: arrays of variable length would live on the stack */
-#define Q_AT(P, K) ((P) * VECTORS * QN + (K))
 #define Q_PIXEL(P) ((P) / COLUMNS * in_row + (P) % COLUMNS * PITCH)
-#define Q_EACH(I, N) _Pragma("clang loop unroll(full)") for (int I = 0; I < (N); I++)
     Q_EACH(k, VECTORS * QN) {
         const qi start = q_load(bias + k * QW);
         Q_EACH(p, ROWS * COLUMNS) acc[Q_AT(p, k)] = start;
@@ -92,14 +116,13 @@ ALWAYS void qconv_micro(const struct qconv *c, const q8 *in, const int8_t *w, co
         Q_EACH(p, ROWS * COLUMNS) Q_EACH(k, VECTORS * QN) *(qi *)(sums + Q_AT(p, k) * QW) = acc[Q_AT(p, k)];
         qconv_scatter(c, sums, factor, out, ROWS, COLUMNS, VECTORS, channels);
     } else if (add) {
-        Q_EACH(v, VECTORS) Q_EACH(p, ROWS * COLUMNS)
-        *(q16 *)(out + v * c->out_plane + p / COLUMNS * c->out_row + p % COLUMNS * QB) =
-            q_finish(&c->finish, acc + Q_AT(p, v * QN), factor + v * QB,
-                     add + v * c->add_plane + p / COLUMNS * c->add_row + p % COLUMNS * QB);
+        Q_EACH(v, VECTORS) Q_EACH(r, ROWS) Q_EACH(x, (COLUMNS + Q_GROUP - 1) / Q_GROUP)
+        qconv_store(c, acc, (const qf *)factor + v * QN, add + v * c->add_plane + r * c->add_row,
+                    (q8 *)out + v * c->out_plane + r * c->out_row, r, x * Q_GROUP, v, COLUMNS, VECTORS);
     } else {
-        Q_EACH(v, VECTORS) Q_EACH(p, ROWS * COLUMNS)
-        *(q16 *)(out + v * c->out_plane + p / COLUMNS * c->out_row + p % COLUMNS * QB) =
-            q_finish(&c->finish, acc + Q_AT(p, v * QN), factor + v * QB, 0);
+        Q_EACH(v, VECTORS) Q_EACH(r, ROWS) Q_EACH(x, (COLUMNS + Q_GROUP - 1) / Q_GROUP)
+        qconv_store(c, acc, (const qf *)factor + v * QN, 0, (q8 *)out + v * c->out_plane + r * c->out_row, r, x * Q_GROUP, v,
+                    COLUMNS, VECTORS);
     }
 }
 #define QCONV_TILE(NAME, ROWS, COLUMNS, VECTORS, PITCH)                                                               \

@@ -1,6 +1,6 @@
 #include "int8.h"
 /* Depthwise convolution of blocked 8-bit images. Four taps of each channel are brought together and added at once; a vector
- * holds Q_PIXELS pixels of 16 channels, and their sums are in four vectors of four channels each. */
+ * holds Q_GROUP pixels of 16 channels, and their sums are in four vectors of four channels each. */
 struct qdepthwise {
     idx in_image, in_block, in_row, out_image, out_block, out_row;
     int images, blocks, height, width;
@@ -8,7 +8,6 @@ struct qdepthwise {
     const idx *tap;
 };
 #ifdef Q_WIDE
-enum { Q_PIXELS = 1 };
 Q_VECTOR(int16_t, 32, h16);
 ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const int8_t *w, const int32_t *bias,
                               const float *factor, q8 *out, int count, const int TAPS, const int PITCH) {
@@ -17,11 +16,9 @@ ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const in
     for (int t = 0; t < TAPS; t++)
         acc += __builtin_convertvector(__builtin_convertvector(*(const q16 *)(in + c->tap[t]), h16), qi16) *
                __builtin_convertvector(((const h16 *)w)[t], qi16);
-    *(q16 *)out = q_finish(&c->finish, (const qi *)&acc, factor, 0);
+    *(qb *)out = q_finish(&c->finish, (const qi *)&acc, (const qf *)factor, 0);
 }
 #else
-enum { Q_PIXELS = QW / 4 };
-Q_VECTOR(q8, QW * 4, qb);
 /* In each 128-bit lane: the low (high) halves of two vectors, element by element in turn. */
 #if QW == 4
 #define Q_LANES(M, S, N) M(0, N)
@@ -38,9 +35,9 @@ Q_VECTOR(q8, QW * 4, qb);
 #define Q_BYTES(A, B, M) __builtin_shufflevector(A, B, Q_LANES(M, 16, QW * 4))
 #define Q_WORDS(A, B, M) __builtin_shufflevector((qu16)(A), (qu16)(B), Q_LANES(M, 8, QW * 2))
 
-/* Q_PIXELS pixels PITCH bytes apart; from the `count`th on the last one again. */
+/* Q_GROUP pixels PITCH bytes apart; from the `count`th on the last one again. */
 ALWAYS qb q_pixels(const q8 *p, int count, const int PITCH) {
-    if (count >= Q_PIXELS && (PITCH == QB || Q_PIXELS == 1)) return *(const qb *)p;
+    if (count >= Q_GROUP && (PITCH == QB || Q_GROUP == 1)) return *(const qb *)p;
 #if QW == 4
     return *(const qb *)p;
 #elif QW == 8
@@ -52,18 +49,6 @@ ALWAYS qb q_pixels(const q8 *p, int count, const int PITCH) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < 4; i++) parts[i] = *(const q16 *)(p + MIN(i, count - 1) * PITCH);
     return *(const qb *)parts;
-#endif
-}
-/* Four vectors of sums, within the range of a byte, as the pixels that they belong to. */
-ALWAYS qb q_gather(const qi *a) {
-#if QW == 16
-    return (qb)__builtin_ia32_packuswb512(__builtin_ia32_packssdw512(a[0], a[1]), __builtin_ia32_packssdw512(a[2], a[3]));
-#elif QW == 8
-    return (qb)__builtin_ia32_packuswb256(__builtin_ia32_packssdw256(a[0], a[1]), __builtin_ia32_packssdw256(a[2], a[3]));
-#elif defined(__SSE2__)
-    return (qb)__builtin_ia32_packuswb128(__builtin_ia32_packssdw128(a[0], a[1]), __builtin_ia32_packssdw128(a[2], a[3]));
-#else
-    return q_pack(a);
 #endif
 }
 ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const int8_t *w, const int32_t *bias,
@@ -83,12 +68,8 @@ ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const in
 #pragma clang loop unroll(full)
         for (int k = 0; k < 4; k++) acc[k] = q_dot(acc[k], q_quads(quads[k]), w + (t + k) * (Q_STEP / QN));
     }
-    const qf low = q_floats(c->finish.low), high = q_floats(c->finish.high);
-#pragma clang loop unroll(full)
-    for (int k = 0; k < 4; k++)
-        acc[k] = q_round(__builtin_convertvector(acc[k], qf) * *(const qf *)(factor + k * QW), low, high, c->finish.zero);
-    const qb bytes = q_gather(acc);
-    if (count >= Q_PIXELS) *(qb *)out = bytes;
+    const qb bytes = q_finish(&c->finish, acc, (const qf *)factor, 0);
+    if (count >= Q_GROUP) *(qb *)out = bytes;
     else
         for (int i = 0; i < count * QB; i++) out[i] = bytes[i];
 }
@@ -101,15 +82,15 @@ ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const in
             const int y = unit % c->height, block = unit / c->height % c->blocks, image = unit / c->height / c->blocks; \
             const q8 *s = in + image * c->in_image + block * c->in_block + y * c->in_row;                             \
             const int8_t *k = w + block * QDEPTHWISE_WEIGHTS(TAPS);                                                   \
-            const int32_t *b = bias + block * (QB * Q_PIXELS);                                                        \
-            const float *m = factor + block * (QB * Q_PIXELS);                                                        \
+            const int32_t *b = bias + block * (QB * Q_GROUP);                                                        \
+            const float *m = factor + block * (QB * Q_GROUP);                                                        \
             q8 *o = out + image * c->out_image + block * c->out_block + y * c->out_row;                               \
             int x = 0;                                                                                                \
-            for (; x + Q_PIXELS <= c->width; x += Q_PIXELS)                                                           \
-                qdepthwise_pixels(c, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_PIXELS, TAPS, PITCH);            \
-            if (x < c->width && c->width >= Q_PIXELS) { /* the last ones once more, rather than fewer */              \
-                x = c->width - Q_PIXELS;                                                                              \
-                qdepthwise_pixels(c, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_PIXELS, TAPS, PITCH);            \
+            for (; x + Q_GROUP <= c->width; x += Q_GROUP)                                                           \
+                qdepthwise_pixels(c, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_GROUP, TAPS, PITCH);            \
+            if (x < c->width && c->width >= Q_GROUP) { /* the last ones once more, rather than fewer */              \
+                x = c->width - Q_GROUP;                                                                              \
+                qdepthwise_pixels(c, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_GROUP, TAPS, PITCH);            \
             } else if (x < c->width) {                                                                                \
                 qdepthwise_pixels(c, s, k, b, m, o, c->width, TAPS, PITCH);                                           \
             }                                                                                                         \
