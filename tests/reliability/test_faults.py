@@ -12,12 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from neo_cli.jobs import life
-from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, STARTING, STOPPED
+from neo_cli.jobs.job import COMPLETED, INPROGRESS, STARTING, STOPPED
 from neo_cli.jobs.logs import log_path
 from neo_cli.worker.journal import CAP
 from neo_cli.worker.locations.file import FileLocation
@@ -230,39 +229,10 @@ def test_the_second_signal_ends_a_supervisor_at_once_and_the_job_waits_again(hou
     wait_for(lambda: life.tend(house.store, time.time()) or house.status("a") in (STARTING, COMPLETED))
 
 
-def test_expired_credentials_are_called_so(house: House) -> None:
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-    class Expired(BaseHTTPRequestHandler):
-        def _say(self) -> None:
-            body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
-            self.send_response(400)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _say
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Expired)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    house.environ |= {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_REGION": "us-east-1", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    }  # fmt: skip
-    output = {
-        "S3OutputLocation": "s3://out/x",
-        "TargetDevice": "ml_c4",
-        "CompilerOptions": '{"backend": "onnxruntime"}',
-    }
-    house.create("a", OutputConfig=output)
-    assert finish(runner(house, DONE)) == 0
-    server.shutdown()
-    server.server_close()
-    thread.join()
-    assert reason(house, "a").startswith("InternalServerError: The credentials expired while writing s3://out/x/")
-    assert house.store.get("a").status == FAILED  # type: ignore[union-attr]
+def test_a_mistake_in_the_runner_fails_the_job_and_not_the_runner(house: House) -> None:
+    house.create("a")
+    house.create("b")
+    before = "import neo_cli.worker.packages as k; real = k.resolve; k.resolve = lambda *given: (setattr(k, 'resolve', real), 1 / 0)\n"
+    assert finish(runner(house, DONE, before=before)) == 0
+    assert reason(house, "a") == "InternalServerError: The worker failed: ZeroDivisionError: division by zero"
+    assert "Traceback" in log_path(house.environ, "a").read_text() and house.status("b") == COMPLETED

@@ -11,6 +11,7 @@ from neo_cli.jobs.stores.base import Store
 
 MARK = "NEO_ATTEMPT"  # in the environment of an attempt's processes
 ANNOUNCED = "publishing"  # the key of Job.extra under which an attempt says what it is about to make visible
+KILLS = "memory_kills"  # the key of Job.extra for what the kernel had counted when the compiler started
 STOPPED_STATES = "Tt"  # of /proc/<pid>/stat: stopped by a signal or a debugger
 
 
@@ -20,6 +21,15 @@ def boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def memory_kills() -> int | None:
+    """How many processes the kernel has ended for want of memory since the boot; None where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
 
 
 def identity(pid: int | None = None) -> Runner:
@@ -87,6 +97,7 @@ def recover(store: Store, job: Job, now: float) -> None:
     else STARTING again. What the attempt left running is ended first."""
     end_leftovers(job)
     losses = int(job.extra.get("losses", 0)) + 1
+    why = " for want of memory" if _starved(job) else ""
     extra = {**job.extra, "losses": losses}
     deadline = job.run_deadline
     if job.status == STOPPING:
@@ -97,7 +108,7 @@ def recover(store: Store, job: Job, now: float) -> None:
         )
         store.move(job.name, INPROGRESS, FAILED, job.attempt, now, "time is over", reason=reason, ended=now)
     elif losses >= LOSSES:
-        reason = f"InternalServerError: The worker of the job was lost {losses} times."
+        reason = f"InternalServerError: The worker of the job was lost {losses} times{why}."
         store.move(
             job.name, INPROGRESS, FAILED, job.attempt, now, "lost too often", reason=reason, ended=now, extra=extra
         )
@@ -108,11 +119,18 @@ def recover(store: Store, job: Job, now: float) -> None:
             STARTING,
             job.attempt,
             now,
-            "its worker was lost",
+            f"its worker was lost{why}",
             extra=extra,
             lease=None,
             runner=None,
         )
+
+
+def _starved(job: Job) -> bool:
+    """Whether the kernel has ended processes for want of memory since the attempt began."""
+    before, after = job.extra.get(KILLS), memory_kills()
+    same = job.runner is not None and job.runner.boot == boot()
+    return same and before is not None and after is not None and after > before
 
 
 def end_leftovers(job: Job) -> None:

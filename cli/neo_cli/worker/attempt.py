@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from neo_cli.base.errors import InternalError, JobError
 from neo_cli.jobs.job import FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, Job
 from neo_cli.jobs.logs import log_path
 from neo_cli.jobs.places import path_of
-from neo_cli.jobs.stores.base import Store, StoreBusy
+from neo_cli.jobs.stores.base import Store, StoreBusy, StoreError
 from neo_cli.worker import packages, publish
 from neo_cli.worker.compiler import GRACE, Compiler
 from neo_cli.worker.journal import Journal
@@ -87,6 +88,11 @@ class Attempt:
             )  # fmt: skip
         except OSError as error:
             self._fail(InternalError(f"The worker cannot work: {error}."), journal)
+        except StoreError:
+            raise
+        except Exception as error:  # a mistake of ours: it would come again
+            journal.line(traceback.format_exc(), "ERROR")
+            self._fail(InternalError(f"The worker failed: {type(error).__name__}: {error}"), journal)
         finally:
             remove(folder)
             journal.close()
@@ -106,7 +112,7 @@ class Attempt:
         limits = Limits(self.environ, folder)
         compiler = Compiler.start(job, archive, folder, self.environ, journal)
         try:
-            self._steady.note(self.job.name, self.job.attempt, {"child": compiler.mark()})
+            self._steady.note(self.job.name, self.job.attempt, compiler.mark())
             while compiler.running():
                 self._look()
                 limits.look()

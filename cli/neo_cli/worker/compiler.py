@@ -18,7 +18,7 @@ from neo_cli.base.errors import InternalError
 from neo_cli.base.paths import home
 from neo_cli.frontends import CODE_CARRYING
 from neo_cli.jobs.job import Job
-from neo_cli.jobs.life import MARK, identity, token
+from neo_cli.jobs.life import KILLS, MARK, identity, memory_kills, token
 from neo_cli.worker import child as compiler_child
 from neo_cli.worker import sandbox, tree, verdict
 from neo_cli.worker.journal import Journal
@@ -33,6 +33,7 @@ class Compiler:
     process: subprocess.Popen[bytes]
     folder: Path
     pump: threading.Thread
+    kills: int | None = None  # processes that the kernel had ended for want of memory before
 
     @classmethod
     def start(cls, job: Job, archive: str, folder: Path, environ: Mapping[str, str], journal: Journal) -> Compiler:
@@ -47,8 +48,11 @@ class Compiler:
         journal.line(f"sandbox: {tier.name}" + "".join(f"; {text}" for text in tier.passed_over))
         parent, limits = os.getpid(), sandbox.apply(sandbox.Limits())
 
+        kills = memory_kills()
+
         def enter() -> None:
             os.setpgid(0, 0)
+            tree.prefer_as_victim()
             tree.die_with_parent(parent)
             limits()
 
@@ -63,11 +67,12 @@ class Compiler:
         assert process.stdout is not None
         pump = threading.Thread(target=_pump, args=(process.stdout, journal), daemon=True)
         pump.start()
-        return cls(process, folder, pump)
+        return cls(process, folder, pump, kills)
 
     def mark(self) -> dict[str, Any]:
-        """The child's identity, so that whoever finds the job without its runner can end it."""
-        return identity(self.process.pid)._asdict()
+        """For the job's record: the child's identity, so that whoever finds the job without its runner can end it, and
+        what tells whether memory was the reason."""
+        return {"child": identity(self.process.pid)._asdict(), KILLS: self.kills}
 
     def running(self) -> bool:
         return self.process.poll() is None
@@ -92,7 +97,10 @@ class Compiler:
                 name = signal.Signals(number).name
             except ValueError:
                 name = str(number)
-            more = ", probably for want of memory" if number == signal.SIGKILL else ""
+            after = memory_kills()
+            if number == signal.SIGKILL and self.kills is not None and after is not None and after > self.kills:
+                raise InternalError("The compiler ran out of memory: the kernel ended it (SIGKILL).")
+            more = ", probably for want of memory" if number == signal.SIGKILL and after is None else ""
             raise InternalError(f"The compiler crashed: it was ended by signal {number} ({name}){more}.")
         raise InternalError(f"The compiler ended with code {code} and left no result.")
 

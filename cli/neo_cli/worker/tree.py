@@ -27,6 +27,15 @@ def die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
+def prefer_as_victim() -> None:
+    """For the child: when the kernel ends processes for want of memory, let it be this one before its runner."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
+    except OSError:
+        return
+
+
 def descendants(root: int) -> list[int]:
     """All live processes below `root`, parents first."""
     children: dict[int, list[int]] = {}

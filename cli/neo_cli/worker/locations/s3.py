@@ -106,7 +106,7 @@ def fetch(uri: str, into: Path, limit: int) -> Fetched:
     with _explained(uri, "reading"):
         service = client(bucket)
         for _ in range(TRIES):
-            head = service.head_object(Bucket=bucket, Key=key)
+            head = _head(service, bucket, key)
             if head["ContentLength"] > limit:
                 raise InputError(f"The input archive is {head['ContentLength']} bytes; at most {limit} are accepted.")
             version = head.get("VersionId") if head.get("VersionId") != "null" else None
@@ -114,6 +114,19 @@ def fetch(uri: str, into: Path, limit: int) -> Fetched:
             if _download(service, bucket, key, pin, head["ContentLength"], into):
                 return Fetched(into, head["ContentLength"], version)
     raise InternalError(f"{uri} changed again and again while it was read.")
+
+
+def _head(service: Any, bucket: str, key: str) -> Any:
+    """The object's head. An answer to HEAD has no body, so a refusal with 400 (expired credentials are one) says
+    nothing; the same is asked by GET then, which raises with S3's code."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return service.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "400":
+            service.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        raise
 
 
 def _download(service: Any, bucket: str, key: str, pin: Mapping[str, Any], size: int, into: Path) -> bool:
