@@ -89,6 +89,45 @@ def test_other_processors_agree(tmp_path: Path, target):
         assert error(build.emulate(feed), model.oracle(feed)) < 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 2])
+def test_winograd_of_volumes_agrees_with_direct_within_its_tolerance(start, batch):
+    case = Case(
+        False,
+        (32, 48),
+        batch,
+        1,
+        (5, 13, 11),
+        (3, 3, 3),
+        "ar",
+        {"strides": [1] * 3, "dilations": [2, 1, 1], "pads": [2, 1, 1] * 2},
+    )
+    made = graph([case], after=False)
+    (model, fast), (_, plain) = start(made, threads=2), start(made, winograd="off")
+    assert "winograd_in" in (fast.library.path.parent.parent / "build0" / "5-compiled.c").read_text()
+    feed = feeds(model)
+    wanted = model.oracle(feed)
+    assert error(plain.run(feed), wanted) < 2e-6
+    assert error(fast.run(feed), wanted) < 5e-5
+
+
+def test_slices_are_images_to_the_bit(start):
+    """A convolution within slices is that of as many images: two layouts of one arithmetic."""
+    random = np.random.default_rng(0)
+    data = random.standard_normal((6, 19, 9, 10), np.float32)
+    found = []
+    for shape, kernel in (((6, 19, 9, 10), (3, 3)), ((1, 19, 6, 9, 10), (1, 3, 3))):
+        g = Graph("slices", 2)
+        w = g.weights(21, 19, 3, 3, scale=0.1).reshape(21, 19, *kernel)
+        pads = [k // 2 for k in kernel] * 2
+        y = g.op("Relu", g.op("Conv", g.input("x", shape), g.constant(w), kernel_shape=list(kernel), pads=pads))
+        _, engine = start(g.finish({"y": (y, [shape[0], 21, *shape[2:]])}), winograd="off")
+        x = data if len(shape) == 4 else np.ascontiguousarray(data.transpose(1, 0, 2, 3)[None])
+        y = engine.run({"x": x})["y"]
+        found.append(y if len(shape) == 4 else y[0].transpose(1, 0, 2, 3))
+    assert np.array_equal(*found)
+
+
 def test_the_bits_do_not_depend_on_the_number_of_threads(start):
     found = []
     for threads in (1, 2, 5):

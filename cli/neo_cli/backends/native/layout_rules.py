@@ -61,8 +61,9 @@ def _conv(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
         planar = False
     op, attrs = "fast.Conv", {}
     if not last and _square(node):
-        height, width = node.outputs[0].shape[2:]
-        m = schedule.algorithm(cpu, x.shape[1], w.shape[0], height, width, node.attrs.get("winograd", 4))
+        height, width = node.outputs[0].shape[-2:]
+        images, depth = (node.outputs[0].shape[2], w.shape[2]) if len(w.shape) == 5 else (1, 1)
+        m = schedule.algorithm(cpu, x.shape[1], w.shape[0], height, width, node.attrs.get("winograd", 4), images, depth)
         if m:
             op, attrs = "fast.Winograd", {"m": m}
     if cpu.halves and op == "fast.Conv" and not planar and _in_halves(node, cpu):
@@ -80,13 +81,14 @@ def _in_halves(node: Node, cpu: Cpu) -> bool:
 
 
 def _square(node: Node) -> bool:
-    """A 3x3 convolution that goes pixel by pixel through one group of two-dimensional images."""
+    """A 3x3 convolution that goes pixel by pixel through one group of images, or slice by slice through volumes."""
     attrs = node.attrs
     return (
-        node.inputs[1].shape[2:] == (3, 3)  # type: ignore[union-attr]
+        node.inputs[1].shape[-2:] == (3, 3)  # type: ignore[union-attr]
+        and attrs.get("depth", (1,))[0] == 1
         and attrs["strides"] == attrs["dilations"] == (1, 1)
         and attrs["group"] == 1
-        and len(node.outputs[0].shape) == 4
+        and len(node.outputs[0].shape) in (4, 5)
         and not attrs.get("up")
     )
 

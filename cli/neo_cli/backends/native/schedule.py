@@ -80,26 +80,28 @@ def quantised(cpu: Cpu, height: int, width: int, out_blocks: int, in_bytes: int)
     return Direct(vectors, shape, 1, band)
 
 
-def winograd_pass(cpu: Cpu, points: int, ins: int, outs: int, tiles: int) -> int:
-    """Tiles at a time, in equal parts, so that both transformed tensors stay near the second-level cache."""
-    one = points * (ins + outs) * cpu.lanes * 4
+def winograd_pass(cpu: Cpu, points: int, ins: float, outs: int, tiles: int, images: int = 1) -> int:
+    """Tiles of each image at a time, in equal parts, so that both transformed tensors stay near the second-level cache."""
+    one = points * (ins + outs) * images * cpu.lanes * 4
     passes = max(1, math.ceil(one * tiles / (cpu.band * 4)))
     count = math.ceil(tiles / passes)
-    return tiles if count < 4 * cpu.pixels else count
+    few = math.ceil(4 * cpu.pixels / images)  # products of fewer pixels read more weights than they multiply
+    return count if count >= few else tiles if images == 1 else min(tiles, few)
 
 
-def algorithm(cpu: Cpu, ic: int, oc: int, height: int, width: int, most: int) -> int:
-    """0: direct; 2 or 4: Winograd with tiles of that size, at most `most`. By estimated time of a 3x3 convolution.
+def algorithm(cpu: Cpu, ic: int, oc: int, height: int, width: int, most: int, images: int = 1, depth: int = 1) -> int:
+    """0: direct; 2 or 4: Winograd with tiles of that size, at most `most`. By estimated time of a 3x3 convolution,
+    or of a volume's slices with `depth` taps along them.
 
     Winograd's products are float32 on every CPU; direct ones are bfloat16 where the record says that these are faster.
     """
-    best, chosen = _seconds(cpu, ic, oc, height * width, 9, 0) / (cpu.halves or 1), 0
+    best, chosen = _seconds(cpu, ic * depth, oc, height * width * images, 9, 0) / (cpu.halves or 1), 0
     for m in (2, 4):
         if m <= most and ic >= cpu.lanes and oc >= cpu.lanes:
-            tiles = math.ceil(height / m) * math.ceil(width / m)
+            tiles = math.ceil(height / m) * math.ceil(width / m) * images
             points = (m + 2) ** 2
             transform = points * 4.0 * (math.ceil(ic / cpu.lanes) + math.ceil(oc / cpu.lanes)) * tiles / 2.5e9
-            found = _seconds(cpu, ic, oc, tiles, points, points) + transform
+            found = _seconds(cpu, ic * depth, oc, tiles, points, points) + transform
             if found < best * 0.95:
                 best, chosen = found, m
     return chosen

@@ -7,10 +7,17 @@ from neo_cli.backends.native.operators import Context
 
 
 def product(
-    ctx: Context, rows: int, ins: int, lanes: int, outs: int, in_rows: int | None = None, out_rows: int | None = None
+    ctx: Context,
+    rows: int,
+    ins: int,
+    lanes: int,
+    outs: int,
+    in_rows: int | None = None,
+    out_rows: int | None = None,
+    taps: int = 1,
 ) -> str:
-    """The struct conv of a product of blocked rows with packed weights; the function has a `tap` of one zero."""
-    plan = schedule.direct(ctx.cpu, 1, rows, ins, lanes, outs, 0)
+    """The struct conv of a product of blocked rows with packed weights; the function has a `tap` of `taps` places."""
+    plan = schedule.direct(ctx.cpu, 1, rows, ins, taps * lanes, outs, 0)
     lane = int(not ctx.cpu.broadcast and lanes % 4 == 0)
 
     def kernel(shape: tuple[int, int] | None, vectors: int) -> str:
@@ -27,7 +34,7 @@ def product(
     ]  # the rows of the tensors that these are part of
     return (
         f"{{.in_block = {planes[0]}, .out_plane = {planes[1]}, .images = 1, .height = 1, .width = {rows}, .blocks = {ins}, "
-        f".panel = {plan.panel}, .taps = 1, .run = {lanes}, .pitch = {lanes}, .vectors = {plan.vectors}, "
+        f".panel = {plan.panel}, .taps = {taps}, .run = {lanes}, .pitch = {lanes}, .vectors = {plan.vectors}, "
         f".sections = {outs}, .rows = 1, .columns = {whole[1]}, .band = {plan.band}, .low = -__builtin_inff(), "
         f".high = __builtin_inff(), .tap = tap,\n     "
         f".tile = {{{kernel(whole, widths[0])}, {kernel(whole, widths[1])}}}, "

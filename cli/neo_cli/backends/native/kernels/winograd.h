@@ -1,9 +1,13 @@
 #include "conv.h"
 /* Winograd convolution of 3x3 kernels, F(2x2) and F(4x4): transform the input, one matrix product for each of the 16 or
- * 36 points (by the tiles of conv.h), transform back with bias, sum and activation. */
+ * 36 points (by the tiles of conv.h), transform back with bias, sum and activation.
+ *
+ * The images, or the slices of a volume, are transformed together: a product's pixels are the tiles of all of them, and a
+ * tap along the slices is a step of one slice's tiles. */
 struct winograd {
     idx in_image, in_block, in_row, out_image, out_plane, out_row, add_image, add_plane, add_row;
     int points, ins, outs, height, width, across, pass; /* tiles a row, at a time */
+    int sources, images;                                /* images in, out */
     int act, add_after;
     float a, b, low, high;
     const struct conv *product;
@@ -32,13 +36,13 @@ ALWAYS void winograd2_out(const vf *m, int s, vf *t) {
     t[0] = m[0] + m[s] + m[2 * s], t[1] = m[s] - m[2 * s] - m[3 * s];
 }
 
-/* Tiles [first, first + count) of the input, transformed, to v: [point][block][tile][VL]. */
+/* Tiles [first, first + count) of the input, transformed, to v: [point][block][image][tile][VL]. */
 ALWAYS void winograd_in(const struct winograd *c, const struct frame *f, const float *in, float *v, int first, int count, const int M) {
     const int T = M + 2;
-    SPLIT((idx)c->ins * count);
+    SPLIT((idx)c->ins * c->sources * count);
     for (idx unit = begin; unit < end; unit++) {
-        const int block = unit / count, i = unit % count, tile = first + i;
-        const float *s = in + block * c->in_block + tile / c->across * M * c->in_row + (idx)(tile % c->across) * M * VL;
+        const int tile = first + unit % count, image = unit / count % c->sources, block = unit / count / c->sources;
+        const float *s = in + block * c->in_block + image * c->in_image + tile / c->across * M * c->in_row + (idx)(tile % c->across) * M * VL;
         vf half[36], row[6], line[6];
 #pragma clang loop unroll(full)
         for (int y = 0; y < T; y++) {
@@ -49,8 +53,8 @@ ALWAYS void winograd_in(const struct winograd *c, const struct frame *f, const f
 #pragma clang loop unroll(full)
             for (int x = 0; x < T; x++) half[y * T + x] = line[x];
         }
-        float *o = v + ((idx)block * count + i) * VL;
-        const idx point = (idx)c->ins * count * VL;
+        float *o = v + unit * VL;
+        const idx point = (idx)c->ins * c->sources * count * VL;
 #pragma clang loop unroll(full)
         for (int x = 0; x < T; x++) {
             if (M == 4) winograd4_in(half + x, T, line);
@@ -60,16 +64,16 @@ ALWAYS void winograd_in(const struct winograd *c, const struct frame *f, const f
         }
     }
 }
-/* The products m: [point][block][tile][VL], transformed back into the output. */
+/* The products m: [point][block][image][tile][VL], transformed back into the output. */
 ALWAYS void winograd_out(const struct winograd *c, const struct frame *f, const float *m, const float *bias, const float *add,
                          float *out, int first, int count, const int M) {
     const int T = M + 2;
-    SPLIT((idx)c->outs * count);
+    SPLIT((idx)c->outs * c->images * count);
     for (idx unit = begin; unit < end; unit++) {
-        const int block = unit / count, i = unit % count, tile = first + i;
+        const int tile = first + unit % count, image = unit / count % c->images, block = unit / count / c->images;
         const int y0 = tile / c->across * M, x0 = tile % c->across * M;
-        const float *s = m + ((idx)block * count + i) * VL;
-        const idx point = (idx)c->outs * count * VL;
+        const float *s = m + unit * VL;
+        const idx point = (idx)c->outs * c->images * count * VL;
         vf half[24], column[6], line[6];
 #pragma clang loop unroll(full)
         for (int x = 0; x < T; x++) {
@@ -81,8 +85,8 @@ ALWAYS void winograd_out(const struct winograd *c, const struct frame *f, const 
             for (int y = 0; y < M; y++) half[y * T + x] = line[y];
         }
         const vf start = vload(bias + block * VL), low = splat(c->low), high = splat(c->high);
-        float *o = out + block * c->out_plane + y0 * c->out_row + (idx)x0 * VL;
-        const float *r = add ? add + block * c->add_plane + y0 * c->add_row + (idx)x0 * VL : 0;
+        float *o = out + image * c->out_image + block * c->out_plane + y0 * c->out_row + (idx)x0 * VL;
+        const float *r = add ? add + image * c->add_image + block * c->add_plane + y0 * c->add_row + (idx)x0 * VL : 0;
         const float *sum = c->add_after ? 0 : r;
         const int rows = MIN(M, c->height - y0), columns = MIN(M, c->width - x0);
 #pragma clang loop unroll(full)
@@ -108,14 +112,15 @@ NEVER void winograd_products(const struct winograd *c, const struct frame *f, co
                              float *m, int count) {
     const struct conv *product = c->product + (count < c->pass);
     struct frame alone = *f;
+    const idx from = (idx)c->ins * c->sources * count * VL, to = (idx)c->outs * c->images * count * VL;
     alone.tid = 0, alone.nt = 1;
     if (f->nt * 2 <= c->points) {
         SPLIT(c->points);
         for (idx p = begin; p < end; p++)
-            conv_direct(product, &alone, v + p * c->ins * count * VL, w + p * c->weights, zero, 0, m + p * c->outs * count * VL);
+            conv_direct(product, &alone, v + p * from, w + p * c->weights, zero, 0, m + p * to);
     } else {
         for (idx p = 0; p < c->points; p++)
-            conv_direct(product, f, v + p * c->ins * count * VL, w + p * c->weights, zero, 0, m + p * c->outs * count * VL);
+            conv_direct(product, f, v + p * from, w + p * c->weights, zero, 0, m + p * to);
     }
 }
 #define WINOGRAD(M)                                                                                                       \
