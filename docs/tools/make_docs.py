@@ -1,4 +1,4 @@
-"""Write docs/reference.md and docs/support.md from the tables, the help pages and the tests' record.
+"""Write docs/reference.md, docs/support.md and docs/native_walkthrough.md from the program and the tests' record.
 
 usage: python docs/tools/make_docs.py [--check]
 
@@ -117,10 +117,18 @@ def support() -> str:
     return "\n".join(parts)
 
 
+def walkthrough() -> str:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from make_native_walkthrough import PAGE, page
+
+    return page(PAGE.read_text(encoding="utf-8") if PAGE.is_file() else "")
+
+
 def main() -> int:
     stale = []
-    for name, text in (("reference.md", reference()), ("support.md", support())):
-        page = DOCS / name
+    made = {"reference.md": reference, "support.md": support, "native_walkthrough.md": walkthrough}
+    for name, write in made.items():
+        page, text = DOCS / name, write()
         if "--check" not in sys.argv:
             page.write_text(text, encoding="utf-8")
         elif not page.is_file() or page.read_text(encoding="utf-8") != text:
