@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from neo_cli.base.errors import InputError
+from neo_cli.frontends import pytorch_guard
 from neo_cli.frontends.pytorch_export import CONVERT, export, flatten, quiet
 from neo_cli.frontends.pytorch_file import CANNOT, Traced, kind, model_file, traced_inputs
 from neo_cli.model import proto
@@ -39,6 +40,7 @@ def load(source: Source, shapes: Shapes | None) -> Model:
     """
     path = model_file(source.root)
     form = kind(path)
+    pytorch_guard.refuse_code(path, form)
     if importlib.util.find_spec("torch") is None:
         raise InputError(f"PyTorch models need torch: {PIP}.")
     if not source.trusted:
