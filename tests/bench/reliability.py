@@ -11,9 +11,7 @@ import io
 import json
 import os
 import random
-import socket
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fuzz.readers import READERS
 from fuzz.test_readers import damaged
 from jobs.stress import GOOD, drive
-from models.hostile import KINDS
+from models import hostile
 from neo_cli.base.errors import InputError
 from neo_cli.entry.context import Context
 from neo_cli.entry.main import run
@@ -140,27 +138,22 @@ def killed_runners(folder: Path, times: int) -> dict[str, float]:
 def hostile_models(folder: Path) -> dict[str, Any]:
     """Models that run code where they are loaded carelessly, as whole jobs."""
     escapes = not_failed = 0
-    code = "import socket\nfor act in (lambda: open('{}', 'w').close(), lambda: socket.create_connection(('127.0.0.1', {}), 2)):\n try: act()\n except Exception: pass\n"
-    for kind, (framework, make) in KINDS.items():
-        house = House(_made(folder / kind))
-        canary, model = house.root / "canary", _made(house.root / "model")
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(0.05)
-            make(model, code.format(canary, listener.getsockname()[1]))
-            with tarfile.open(house.archive, "w:gz") as tar:
-                for item in sorted(model.iterdir()):
-                    tar.add(item, item.name)
-            uri = f"file://{house.archive}"
-            house.create("a", InputConfig={"S3Uri": uri, "Framework": framework, "DataInputConfig": '{"x": [1, 4]}'})
-            finish(runner(house))
-            try:
-                listener.accept()[0].close()
-                escapes += 1
-            except TimeoutError:
-                pass
-        escapes += canary.exists() or bool(house.output)
+    for number, (name, form) in enumerate(hostile.CORPUS.items()):
+        house = House(_made(folder / f"hostile{number}"))
+        trap = hostile.Trap(house.root / "bait")
+        uri = f"file://{hostile.archive(name, trap.bait, house.root / 'packed')}"
+        config = {"S3Uri": uri, "Framework": form.framework, "DataInputConfig": form.inputs}
+        house.create("a", InputConfig={key: value for key, value in config.items() if value is not None})
+        finish(runner(house))
+        escapes += bool(trap.caught()) or bool(house.output)
         not_failed += house.status("a") != "FAILED"
-    return {"sandbox": probe().name, "hostile_models": len(KINDS), "escapes": escapes, "not_failed": not_failed}
+        trap.close()
+    return {
+        "sandbox": probe().name,
+        "hostile_models": len(hostile.CORPUS),
+        "escapes": escapes,
+        "not_failed": not_failed,
+    }
 
 
 def escapes(folder: Path) -> dict[str, Any]:
@@ -192,7 +185,7 @@ def rows(figures: dict[str, Any]) -> list[str]:
     """The table's rows."""
     store, runs, requests = figures["store"], figures["runners"], figures["requests"]
     models, escapes, files = figures["models"], figures["escapes"], figures["files"]
-    kinds = "pickle, joblib, TorchScript, Lambda, WriteFile"
+    kinds = "pickle, joblib, TorchScript, exported programs, Lambda, WriteFile"
     tiers = " and ".join(f"{found['tried']} in {tier}" for tier, found in escapes.items())
     return [
         f"| workers of one store killed (KILL) or frozen (STOP) while {store['processes']} of them made {store['transitions']} moves of jobs | {store['killed']} and {store['frozen']} | jobs lost {store['jobs_lost']}, acknowledged moves lost {store['acknowledged_lost']}, jobs ended twice {store['ended_twice']}, illegal moves {store['illegal_moves']}, database damaged {store['damaged']} |",
