@@ -57,10 +57,14 @@ def products(r: Rewriter) -> None:
                 bias = bias * np.float32(beta)
         if 0 in x.shape or 0 in matrix.shape:
             continue
-        attrs = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1}
-        attrs["last"] = x.size // x.shape[-1] > 1 or len(x.shape) != 2
-        weights = np.ascontiguousarray(matrix.T)[:, :, None, None]
-        r.replace([node], _conv(node, x, weights, bias, attrs))
+        last = x.size // x.shape[-1] > 1 or len(x.shape) != 2
+        r.replace([node], product(node, x, np.ascontiguousarray(matrix.T), bias, last))
+
+
+def product(node: Node, x: Value, weights: np.ndarray, bias: np.ndarray | None, last: bool = True) -> Node:
+    """The rows of x times weights [OC, IC], plus a bias; `last`: the channels are the last axis of several rows."""
+    attrs = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "group": 1, "last": last}
+    return _conv(node, x, weights[:, :, None, None], bias, attrs)
 
 
 def _conv(node: Node, x: Value | None, weights: np.ndarray, bias: np.ndarray | None, attrs: dict) -> Node:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from neo_cli.backends.native import fuse_attention, fuse_conv, fuse_patterns, fuse_qdq, fuse_quantised, fuse_shapes
+from neo_cli.backends.native import (
+    fuse_attention,
+    fuse_conv,
+    fuse_patterns,
+    fuse_qdq,
+    fuse_quantised,
+    fuse_recurrent,
+    fuse_shapes,
+)
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import Graph
 from neo_cli.backends.native.rewrite import Rewriter
@@ -20,6 +28,7 @@ RULES = (
     fuse_patterns.layer_norm,
     fuse_conv.convolutions,
     fuse_conv.products,
+    fuse_recurrent.recurrent,
     fuse_conv.norms,
     fuse_conv.affine,
     fuse_attention.attention,

@@ -225,6 +225,12 @@ def _attention(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     return Blocked("fast.Attention", [layout, layout, layout, ROW if node.inputs[3] else None], layout)
 
 
+def _recurrent(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    return Blocked(
+        node.op, [Layout(cpu.lanes, last=True), None, None, *(ROW if v else None for v in node.inputs[3:])], ROW
+    )
+
+
 def _channels_last(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     return Blocked("fast.ChannelsLast", [_present(node.inputs[0], forms_of) or ROW], ROW)
 
@@ -234,6 +240,7 @@ RULES: dict[str, Callable[[Node, Cpu, FormsOf], Blocked | None]] = {
     "fast.LayerNorm": _norm,
     "fast.Attention": _attention,
     "fast.ChannelsLast": _channels_last,
+    **dict.fromkeys(("fast.LSTM", "fast.GRU"), _recurrent),
     "Add": _binary,
     "Mul": _binary,
     "Sub": _binary,
