@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from neo_cli.backends.native import build, compiler
+from neo_cli.backends.native import build, compiler, emulate
 from neo_cli.backends.native.cpus import cpu_of
 from neo_cli.backends.native.emit import Program
 from neo_cli.model.model import Model
@@ -82,3 +83,15 @@ def call(
             at += arrays[v.name].nbytes
         found.append(arrays)
     return found, int(said.split()[-1]) << 10
+
+
+def threaded(program: Program, target: Target, work: Path, threads: int) -> emulate.Run:
+    """The model run by several threads under qemu-user, or here: by the caller's threads and by a team (threads.c)."""
+    target = emulate.as_linux(target)
+    text = emulate.source(replace(program, plan=replace(program.plan, private=program.plan.private * threads)))
+    text = text.replace("void _start(void)", "void unused(void)")
+    text = "\n".join([text, f"enum {{ THREADS = {threads} }};", (HERE / "threads.c").read_text()])
+    binary = build.program(text, target, cpu_of(target), work)
+    command = emulate.emulator(target) if target.arch != "x86_64" else None
+    params = work / compiler.PARAMS
+    return lambda feed: emulate.emulate([command] if command else [], binary, program, params, feed)

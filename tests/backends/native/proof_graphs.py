@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,10 +102,15 @@ NETS: dict[str, Callable[[], onnx.ModelProto]] = {
 MANY = "many operators"  # of every family of random_families.py, the quantised ones among them
 
 
+@functools.cache
+def _many() -> tuple[onnx.ModelProto, Arrays, Arrays]:
+    return merged(samples())
+
+
 def case(name: str, work: Path) -> Case:
     """One of NETS, or MANY, with two different inputs (MANY has one)."""
     if name == MANY:
-        graph, inputs, wanted = merged(samples())
+        graph, inputs, wanted = _many()
         return Case(model_of(graph), [inputs], [wanted])
     model = as_model(NETS[name](), work)
     given = [feeds(model, 1), feeds(model, 2)]

@@ -32,7 +32,9 @@ def flags(target: Target, cpu: Cpu) -> tuple[str, ...]:
 
 def library(text: str, target: Target, cpu: Cpu, work: Path) -> Path:
     """The shared library of `text` for a target."""
-    extra = ("-Wl,--no-entry",) if target.os == "windows" else ("-fPIC",)
+    extra: tuple[str, ...] = ("-Wl,--no-entry",) if target.os == "windows" else ("-fPIC",)
+    if target.os in ("linux", "android"):
+        extra += ("-Wl,-z,defs",)  # a symbol that nobody defines fails here, not on the device
     name = "compiled.dll" if target.os == "windows" else "compiled.so"
     return _built(text, (*flags(target, cpu), "-shared", *extra), work / name)
 
