@@ -14,6 +14,7 @@ from backends.native.node_cases import EXCEPTIONS, applicable, load  # noqa: E40
 from backends.native.test_ops_nodes import outcomes  # noqa: E402
 from neo_cli.backends.native import operators  # noqa: E402
 from neo_cli.backends.native.ops.expand import CONTROL  # noqa: E402
+from neo_cli.backends.native.ops.expansions import EXPANSIONS  # noqa: E402
 
 
 def page(found: dict[str, str]) -> str:
@@ -54,6 +55,10 @@ def page(found: dict[str, str]) -> str:
     table = operators.load()
     for domain in sorted({d for d, _ in table}):
         names = sorted(name for d, name in table if d == domain and "." not in name)
+        lines += [f"**{domain or 'ai.onnx'}** ({len(names)}): {', '.join(names)}.", ""]
+    lines += ["Written out in ordinary nodes, which fusion and the kernels above take:", ""]
+    for domain in sorted({d for d, _ in EXPANSIONS}):
+        names = sorted(name for d, name in EXPANSIONS if d == domain)
         lines += [f"**{domain or 'ai.onnx'}** ({len(names)}): {', '.join(names)}.", ""]
     return "\n".join(lines)
 

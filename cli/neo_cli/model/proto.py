@@ -136,7 +136,7 @@ def precision_of(model: onnx.ModelProto) -> str:
     return "float16" if onnx.TensorProto.FLOAT16 in types else "float32"
 
 
-_INTEGER = {"ConvInteger", "MatMulInteger", "QGemm", "QAttention", "MatMulNBits", "QMoE"}
+_INTEGER = {"ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QAttention", "MatMulNBits", "QMoE"}
 
 
 def save(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:

@@ -52,8 +52,10 @@ class Maker:
 
     def sample(
         self, op: str, inputs: list[np.ndarray | None], constants: dict[int, np.ndarray] | None = None, *, count: int = 1,
-        opset: int = 17, exact: bool = False, levels: int = 0, domain: str = "", **attrs: Any,
+        opset: int = 17, exact: bool = False, levels: int = 0, domain: str = "",
+        named: dict[str, Any] | None = None, **attrs: Any,
     ) -> Sample | None:  # fmt: skip
+        """`named`: attributes whose names are taken here; None where ONNX Runtime refuses the model."""
         constants = constants or {}
         total = max([len(inputs), *(k + 1 for k in constants)])
         names, feeds, initializers = [], {}, []
@@ -68,6 +70,7 @@ class Maker:
             names.append(name)
         outputs = [f"y{k}" for k in range(count)]
         node = helper.make_node(op, names, outputs, name=op, domain=domain, **attrs)
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in (named or {}).items())
         values = [
             helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
             for n, a in feeds.items()

@@ -37,6 +37,7 @@ static void wait_all(gate *g) {
     }
 }
 #define BARRIER wait_all(g)
+#define PHASE wait_all(g)
 #define SPLIT(n) const idx begin = (idx)(n) * tid / nt, end = (idx)(n) * (tid + 1) / nt
 void *memset(void *p, int c, size_t n) { char *d = p; for (size_t i = 0; i < n; i++) d[i] = (char)c; return p; }
 void *memcpy(void *p, const void *q, size_t n) { char *d = p; const char *s = q; for (size_t i = 0; i < n; i++) d[i] = s[i]; return p; }

@@ -1,4 +1,4 @@
-"""Nodes that stand for other nodes: branches, loops and scans whose course is known, operators that ONNX defines as functions.
+"""Nodes that stand for other nodes: branches, loops and scans whose course is known, functions, EXPANSIONS.
 
 `lowered` yields ordinary nodes one by one; what it yields next may depend on constants that the importer finds in
 between (the condition of a loop), so it must be consumed lazily. Names made here begin with the node's name.
@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 
 from neo_cli.backends.native import operators
 from neo_cli.backends.native.ir import Value
+from neo_cli.backends.native.ops.expansions import EXPANSIONS, Writer
 from neo_cli.base.errors import OperatorNotImplemented
 
 Find = Callable[[str], Value | None]
@@ -32,6 +33,11 @@ def lowered(node: onnx.NodeProto, find: Find, opsets: Mapping[str, int]) -> Iter
         return rule(node, find, opsets.get("", 1))
     if (domain, node.op_type) in operators.load():
         return None
+    written = EXPANSIONS.get((domain, node.op_type))
+    if written is not None:
+        writer = Writer(node, find, opsets.get("", 1), _scope(node))
+        written(writer)
+        return iter(writer.written)
     return _function(node, find, opsets)
 
 

@@ -212,9 +212,9 @@ def _gelu(node: Node, x: Operand) -> str:
     return (_tanh_gelu if text(node, "approximate", "none") == "tanh" else _exact_gelu)(x.name, x)
 
 
-@expression("Gelu", "BiasGelu", domain="com.microsoft")
-def _bias_gelu(node: Node, x: Operand, bias: Operand | None = None) -> str:
-    return _exact_gelu(f"({x.name} + {bias.name})" if bias else x.name, x)
+@expression("Gelu", domain="com.microsoft")
+def _gelu_of_microsoft(node: Node, x: Operand) -> str:
+    return _exact_gelu(x.name, x)
 
 
 @expression("FastGelu", domain="com.microsoft")

@@ -106,43 +106,6 @@ def layer_norm(node: Node, ctx: Context) -> str:
     return layer_norm_rows(node, ctx, axis_of(integer(node, "axis", -1), len(needed(node, 0).shape)))
 
 
-@operator("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain="com.microsoft")
-def skip_layer_norm(node: Node, ctx: Context) -> str:
-    """The sum of two tensors (and a bias), normalised along the last axis; the sum may be an output."""
-    ctx.include("plain_types.h")
-    x, width = needed(node, 0), needed(node, 0).shape[-1]
-    kind, s = floating(x.dtype)
-    simple = node.op == "SkipSimplifiedLayerNormalization"
-    scale_at, beta_at, bias_at = (2, None, 3) if simple else (2, 3, 4)
-    skip = f"(i * {width} + j) % {needed(node, 1).size}"
-    value = f"{types.load(x.dtype, 'x0', f'i * {width} + j')} + {types.load(x.dtype, 'x1', skip)}"
-    if given(node, bias_at) is not None:
-        value += f" + {types.load(x.dtype, f'x{bias_at}', 'j')}"
-    row = ctx.scratch(width, "float64" if kind == "double" else "float32", private=True)
-    kept = (
-        types.store(x.dtype, "y3", f"i * {width} + j", f"{row}[j]")
-        if len(node.outputs) > 3 and node.outputs[3].size
-        else ""
-    )
-    beta = f" + {types.load(x.dtype, f'x{beta_at}', 'j')}" if beta_at and given(node, beta_at) is not None else ""
-    final = types.store(
-        x.dtype,
-        "y0",
-        f"i * {width} + j",
-        f"({row}[j] - mean) * rate * {types.load(x.dtype, f'x{scale_at}', 'j')}{beta}",
-    )
-    mean = "" if simple else f"for (idx j = 0; j < {width}; j++) mean += {row}[j];\nmean /= {width};"
-    return f"""{{ SPLIT({x.size // max(1, width)});
-for (idx i = begin; i < end; i++) {{ {FAST}
-{kind} mean = 0, var = 0;
-for (idx j = 0; j < {width}; j++) {{ {row}[j] = {value}; {kept} }}
-{mean}
-for (idx j = 0; j < {width}; j++) var += ({row}[j] - mean) * ({row}[j] - mean);
-const {kind} rate = 1 / pm_sqrt{s}(var / {width} + {types.literal(number(node, "epsilon", 1e-12), x.dtype)});
-for (idx j = 0; j < {width}; j++) {final}
-}} }}"""
-
-
 def layer_norm_rows(node: Node, ctx: Context, axis: int) -> str:
     ctx.include("plain_types.h")
     x = needed(node, 0)

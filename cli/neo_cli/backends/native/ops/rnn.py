@@ -175,6 +175,16 @@ g[r] = {start} + a;
 }}"""
 
 
+def _levelled(cell: Cell) -> str:
+    """n = the state rounded to 256 levels of its range, as DynamicQuantizeLinear finds them."""
+    walk = f"for (idx j = 0; j < {cell.hidden}; j++)"
+    return f"""{{ float low = 0, high = 0;
+{walk} {{ low = h[j] < low ? h[j] : low; high = h[j] > high ? h[j] : high; }}
+const float scale = high == low ? 1.0f : (high - low) / 255.0f;
+const pm_i32 zero = pm_quantise(-low / scale, 0, 0, 255);
+{walk} n[j] = (float)(pm_quantise(h[j] / scale, zero, 0, 255) - zero) * scale; }}"""
+
+
 def _clip(cell: Cell, name: str) -> str:
     """A statement that holds a variable within the clip threshold."""
     if "clip" not in cell.node.attrs:
@@ -219,8 +229,10 @@ for (idx j = 0; j < {h}; j++) {{ {kind} v = g[{2 * h} + j]; {_clip(cell, "v")} n
     return _recurrent(node, ctx, 3, ["Sigmoid", "Tanh"], step, after)
 
 
-@operator("LSTM")
+@operator("LSTM", "LSTM.levelled")
 def lstm(node: Node, ctx: Context) -> str:
+    """`levelled`, as DynamicQuantizeLSTM needs it: the state is rounded before each product."""
+
     def step(cell: Cell, functions: list[Activation]) -> str:
         f, g, out = functions
         h, kind = cell.hidden, cell.kind
@@ -229,7 +241,9 @@ def lstm(node: Node, ctx: Context) -> str:
             return f" + {cell.load(7, f'd * {3 * h} + {gate * h} + j')} * {state}" if given(node, 7) is not None else ""
 
         forget = "1 - i" if integer(node, "input_forget", 0) else f("vf")
-        return f"""{_products(cell, str(4 * h))}
+        levelled = node.op == "LSTM.levelled"
+        return f"""{_levelled(cell) if levelled else ""}
+{_products(cell, str(4 * h), "n" if levelled else "h")}
 for (idx j = 0; j < {h}; j++) {{
 {kind} vi = g[j]{peephole(0, "c[j]")}, vf = g[{2 * h} + j]{peephole(2, "c[j]")}, vc = g[{3 * h} + j];
 {_clip(cell, "vi")} {_clip(cell, "vf")} {_clip(cell, "vc")}

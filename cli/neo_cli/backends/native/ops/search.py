@@ -83,3 +83,33 @@ for (idx j = c; j < {n}; j++) {m}[r * {n} + j] -= f * {m}[c * {n} + j];
 }} }}
 {types.store(x.dtype, "y0", "i", "d")}
 }} }}"""
+
+
+@operator("Inverse", domain="com.microsoft")
+def inverse(node: Node, ctx: Context) -> str:
+    """Inverses by elimination with pivots; of a singular matrix, infinities and NaN."""
+    ctx.include("plain_types.h")
+    x = needed(node, 0)
+    n, many = x.shape[-1], math.prod(x.shape[:-2])
+    kind, s = types.real(x.dtype), types.suffix(x.dtype)
+    m = ctx.scratch(2 * n * n, "float64" if kind == "double" else "float32", private=True)
+    return f"""{{ SPLIT({many});
+for (idx i = begin; i < end; i++) {{
+for (idx r = 0; r < {n}; r++) for (idx j = 0; j < {n}; j++) {{
+{m}[r * {2 * n} + j] = {types.load(x.dtype, "x0", f"(i * {n} + r) * {n} + j")};
+{m}[r * {2 * n} + {n} + j] = r == j;
+}}
+for (idx c = 0; c < {n}; c++) {{
+idx p = c;
+for (idx r = c + 1; r < {n}; r++) p = pm_abs{s}({m}[r * {2 * n} + c]) > pm_abs{s}({m}[p * {2 * n} + c]) ? r : p;
+const {kind} f = 1 / {m}[p * {2 * n} + c];
+for (idx j = 0; j < {2 * n}; j++) {{
+const {kind} t = {m}[p * {2 * n} + j]; {m}[p * {2 * n} + j] = {m}[c * {2 * n} + j]; {m}[c * {2 * n} + j] = t * f;
+}}
+for (idx r = 0; r < {n}; r++) {{
+const {kind} g = {m}[r * {2 * n} + c];
+if (r != c) for (idx j = 0; j < {2 * n}; j++) {m}[r * {2 * n} + j] -= g * {m}[c * {2 * n} + j];
+}} }}
+for (idx r = 0; r < {n}; r++) for (idx j = 0; j < {n}; j++)
+{types.store(x.dtype, "y0", f"(i * {n} + r) * {n} + j", f"{m}[r * {2 * n} + {n} + j]")}
+}} }}"""

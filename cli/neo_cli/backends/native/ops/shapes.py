@@ -12,7 +12,8 @@ from neo_cli.backends.native.ir import Value
 Shape = tuple[str, tuple[int, ...]]
 ML = "ai.onnx.ml"
 SAME = {
-    "Gelu", "BiasGelu", "FastGelu", "QuickGelu", "QLinearSigmoid", "QLinearLeakyRelu", "SimplifiedLayerNormalization",
+    "Gelu", "FastGelu", "QuickGelu", "QLinearSigmoid", "QLinearLeakyRelu", "SimplifiedLayerNormalization",
+    "Inverse",
 }  # fmt: skip
 
 
@@ -26,7 +27,13 @@ def infer(
     if domain == ML:
         return _classic(op, attrs, x, inputs)
     if domain == "com.microsoft":
-        return _contributed(op, attrs, x, inputs, outputs)
+        return _contributed(op, attrs, x, inputs)
+    if op == "LSTM.levelled" and inputs[2] is not None:
+        directions, _, hidden = inputs[2].shape
+        state = (x.dtype, (directions, x.shape[1], hidden))
+        return [(x.dtype, (x.shape[0], directions, x.shape[1], hidden)), state, state][:outputs]
+    if op == "LayerNormalization" and outputs == 1:  # expansions write it into models older than it is
+        return [(x.dtype, x.shape)]
     return None
 
 
@@ -64,13 +71,9 @@ def _classic(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | 
     return None
 
 
-def _contributed(
-    op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | None], outputs: int
-) -> list[Shape] | None:
+def _contributed(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | None]) -> list[Shape] | None:
     if op in SAME:
         return [(x.dtype, x.shape)]
-    if op in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"):
-        return [(x.dtype, x.shape), ("float32", (0,)), ("float32", (0,)), (x.dtype, x.shape)][:outputs]
     if op in ("QLinearAdd", "QLinearMul") and inputs[3] is not None:
         return [(x.dtype, tuple(np.broadcast_shapes(x.shape, inputs[3].shape)))]
     if op == "QLinearGlobalAveragePool":
@@ -88,6 +91,13 @@ def _contributed(
         shape = list(parts[0].shape)
         shape[axis] = sum(v.shape[axis] for v in parts)
         return [(inputs[1].dtype, tuple(shape))]
+    if op == "MatMulNBits":
+        return [(x.dtype, (*x.shape[:-1], int(attrs["N"])))]
+    if op == "GatherBlockQuantized" and inputs[1] is not None and inputs[2] is not None:
+        bits, rank = int(attrs.get("bits", 4)), len(x.shape)
+        table = (*x.shape[:-1], x.shape[-1] * 8 // bits) if x.dtype == "uint8" else x.shape
+        axis = int(attrs.get("gather_axis", 0)) % rank
+        return [(inputs[2].dtype, (*table[:axis], *inputs[1].shape, *table[axis + 1 :]))]
     if op == "QuantizeLinear":
         zero = inputs[2] if len(inputs) > 2 else None
         return [(zero.dtype if zero is not None else "uint8", x.shape)]
