@@ -64,6 +64,7 @@ def test_hostile_models_reach_nothing(traps: dict[str, Trap], house: House) -> N
 @pytest.mark.parametrize(
     "name", [LIGHT[0], *(pytest.param(n, marks=pytest.mark.long) for n in CORPUS if n != LIGHT[0])]
 )
+@pytest.mark.filterwarnings("ignore")  # of the frameworks, while they write their models
 def test_the_bait_bites_whoever_is_careless(name: str, trap: Trap, tmp_path: Path) -> None:
     """Without this the test above would pass on files that do nothing."""
     if importlib.util.find_spec(CORPUS[name].needs) is None:
@@ -83,6 +84,7 @@ CARRIERS = {
 
 
 @pytest.mark.parametrize("framework", ["SKLEARN", pytest.param("PYTORCH", marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore")
 def test_without_a_sandbox_only_trust_lets_code_in(framework: str, trap: Trap, house: House) -> None:
     """No tier works: code-carrying formats are refused before they are read, and --trust-model is named."""
     name, needs = CARRIERS[framework]

@@ -129,7 +129,7 @@ def test_archives_never_write_elsewhere(name: str, tmp_path: Path) -> None:
         member = tarfile.TarInfo(name)
         member.size = 1
         tar.addfile(member, io.BytesIO(b"x"))
-    with pytest.raises(ArtifactError, match="not a plain file inside it"):
+    with pytest.raises(ArtifactError, match="holds a path that leaves its folder"):
         load(path)
     assert not (tmp_path / "escape").exists()
 
@@ -140,7 +140,7 @@ def test_links_and_bad_archives_are_refused(tmp_path: Path) -> None:
         member = tarfile.TarInfo("a")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(member)
-    with pytest.raises(ArtifactError, match="not a plain file"):
+    with pytest.raises(ArtifactError, match="holds a symbolic link"):
         load(path)
     for content in (b"", b"no gzip", b"\x1f\x8b\x08"):
         path.write_bytes(content)

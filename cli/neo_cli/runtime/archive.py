@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
+from neo_cli.runtime import untar
 from neo_cli.runtime.errors import ArtifactError
 
 MANIFEST = "manifest"
 RECORD = "meta/artifact.json"
 FORMAT = 1  # of meta/artifact.json
-MEMBERS = 10_000
-BYTES = 64 << 30
+CAPS = untar.Caps(total=64 << 30)
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack a compiled model: regular files and folders only, nothing outside `into`, bounded in number and size."""
-    count = total = 0
+    """Unpack a compiled model by the rules for input archives; see `untar`."""
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                count, total = count + 1, total + member.size
-                parts = Path(member.name).parts
-                if not (member.isfile() or member.isdir()) or member.name.startswith("/") or ".." in parts:
-                    raise ArtifactError(f"{archive.name} holds '{member.name}', which is not a plain file inside it.")
-                if count > MEMBERS or total > BYTES:
-                    raise ArtifactError(f"{archive.name} is larger than any compiled model.")
-                tar.extract(member, into, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+        untar.unpack(archive, into, CAPS)
+    except untar.Refused as error:
+        raise ArtifactError(f"{archive.name} {error.text}") from error
+    except (untar.Unreadable, OSError) as error:
         raise ArtifactError(f"{archive} is not a readable tar.gz: {error}") from error
 
 
