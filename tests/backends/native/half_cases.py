@@ -79,6 +79,8 @@ CASES = {
     "groups of blocks": conv(64, 96, (6, 29), 3, 1, 1, 2, "r"),
     "groups in blocks": conv(24, 36, (5, 20), 3, 1, 1, 3, ""),
     "panels": conv(400, 40, (5, 10), 3, 1, 1, 1, "ar"),
+    "windows": conv(3, 40, (23, 31), 5, 2, 1, 1, "r", batch=2),
+    "narrow windows": conv(4, 20, (9, 13), 7, 1, 1, 1, ""),
     "one row": product(1, 77, 30),
     "many rows": product(49, 130, 19),
 }

@@ -66,18 +66,22 @@ def _conv(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
         m = schedule.algorithm(cpu, x.shape[1], w.shape[0], height, width, node.attrs.get("winograd", 4), images, depth)
         if m:
             op, attrs = "fast.Winograd", {"m": m}
-    if cpu.halves and op == "fast.Conv" and not planar and _in_halves(node, cpu):
+    if cpu.halves and op == "fast.Conv" and _in_halves(node, cpu, planar):
         attrs = {"halves": True}
     return Blocked(op, [Layout(1) if planar else whole, None, None, whole], whole, attrs)
 
 
-def _in_halves(node: Node, cpu: Cpu) -> bool:
-    """Does a product in bfloat16 pay: enough input channels that few of a pair's places are padding?"""
-    x, w = node.inputs[0], node.inputs[1]
+def _in_halves(node: Node, cpu: Cpu, planar: bool) -> bool:
+    """Does a product in bfloat16 pay: enough inputs that rounding them, and padding of blocks, cost little?"""
+    x, w, attrs = node.inputs[0], node.inputs[1], node.attrs
     assert x is not None and w is not None and w.const is not None
-    depthwise = depthwise_fits(w.const, node.attrs["group"], Value("", "float32", x.shape, layout=Layout(cpu.lanes)))
-    volume = len(x.shape) > 4 and not node.attrs["last"]
-    return not depthwise and not node.attrs.get("up") and not volume and w.shape[1] >= 8
+    if attrs.get("up") or (len(x.shape) > 4 and not attrs["last"]):
+        return False
+    if planar:  # a vector may be read behind each row of a window: only of a buffer of ours, which has a border
+        inputs = w.size // w.shape[0]
+        return inputs >= 64 and any(attrs["pads"]) and attrs["dilations"][1] == 1 and w.shape[3] <= cpu.lanes
+    depthwise = depthwise_fits(w.const, attrs["group"], Value("", "float32", x.shape, layout=Layout(cpu.lanes)))
+    return not depthwise and w.shape[1] >= 8
 
 
 def _square(node: Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,61 +36,99 @@ def words(weights: np.ndarray) -> np.ndarray:
     return found
 
 
+@dataclass
+class Buffer:
+    """What is kept of the input, rounded: `blocks` blocks of lines of `width` pixels of so many `words` each.
+
+    `parts` are the weights of each group [groups, OC, IC, KH, KW] as the buffer's channels meet them. An output row's
+    lines begin `stride` lines after the one before's, and are `span`; its pixels are `step` apart. `line` and `pixel` are
+    the source's floats from one to the next. `windows`: a pixel holds the whole window; where its rows lie, of `row` floats.
+    """
+
+    parts: np.ndarray
+    words: int
+    blocks: int
+    stride: int
+    span: int
+    step: int
+    width: int
+    line: int
+    pixel: int
+    windows: tuple[int, ...] = ()
+    row: int = 0
+
+
+def _blocks(node: Node, lanes: int) -> Buffer:
+    """Blocks of 32 channels; of windows of one row or column only the lines and pixels that they meet."""
+    x, weights, y, attrs = node.inputs[0], node.inputs[1], node.outputs[0], node.attrs
+    assert x is not None and weights is not None and weights.const is not None
+    group, ic, oc, width = attrs["group"], x.image[1], y.image[1], y.image[3]
+    parts = dense(weights.const, group, merge(group, ic // group, oc // group, lanes))
+    (kh, kw), (sh, sw), (dh, dw) = parts.shape[3:], attrs["strides"], attrs["dilations"]
+    stride, span, line = (sh, (kh - 1) * dh + 1, 1) if kh > 1 else (1, 1, sh)
+    step, columns, pixel = (sw, (width - 1) * sw + (kw - 1) * dw + 1, 1) if kw > 1 else (1, width, sw)
+    blocks = blocks_of(parts.shape[2], BLOCK)
+    return Buffer(parts, WORDS, blocks, stride, span, step, columns, line * x.pitch[2], pixel * x.layout.block)
+
+
+def _windows(node: Node) -> Buffer:
+    """Few channels, each a plane of its own: a pixel of the buffer is the whole window [IC][KH][KW], as one block."""
+    x, weights, y, attrs = node.inputs[0], node.inputs[1], node.outputs[0], node.attrs
+    assert x is not None and weights is not None and weights.const is not None
+    oc, ic, kh, kw = weights.const.shape
+    (sh, sw), dh = attrs["strides"], attrs["dilations"][0]
+    places = tuple(c * x.pitch[1] + i * dh * x.pitch[2] for c in range(ic) for i in range(kh))
+    parts, words = weights.const.reshape(1, oc, -1, 1, 1), blocks_of(ic * kh * kw, BLOCK) * WORDS
+    return Buffer(parts, words, 1, 1, 1, 1, y.image[3], sh * x.pitch[2], sw, places, kw)
+
+
 def halves(node: Node, ctx: Context) -> str:
     """fast.Conv with attribute `halves`; its inputs and attributes."""
     x, y, add, attrs, cpu = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs, ctx.cpu
     assert x is not None
-    weights: np.ndarray = node.inputs[1].const  # type: ignore[union-attr,assignment]
-    (n, ic, _, _), (_, oc, oh, ow) = x.image, y.image
-    group, lanes = attrs["group"], cpu.lanes
-    factor = merge(group, ic // group, oc // group, lanes)
-    parts = dense(weights, group, factor)
-    (ocg, icg, kh, kw), (sh, sw), (dh, dw) = parts.shape[1:], attrs["strides"], attrs["dilations"]
-    one_line = flat(node, taps_of(node)[0])
+    (n, _, oh, ow), lanes, (dh, dw) = y.image, cpu.lanes, attrs["dilations"]
+    kept = _windows(node) if x.layout.block == 1 else _blocks(node, lanes)
+    (ocg, icg, kh, kw), words, columns = kept.parts.shape[1:], kept.words, kept.width
+    one_line = not kept.windows and flat(node, taps_of(node)[0])
     height, width = (1, oh * ow) if one_line else (oh, ow)
-    stride, span = (sh, (kh - 1) * dh + 1) if kh > 1 else (1, 1)  # one tap: only the lines and pixels it meets are kept
-    step, columns = (sw, (ow - 1) * sw + (kw - 1) * dw + 1) if kw > 1 else (1, width)
-    ins, outs, vectors = blocks_of(icg, BLOCK), blocks_of(ocg, lanes), min(cpu.vectors, blocks_of(ocg, lanes))
+    outs, vectors = blocks_of(ocg, lanes), min(cpu.vectors, blocks_of(ocg, lanes))
     tiles = schedule.registers(height, width) if cpu.tiles else schedule.tiles(cpu, vectors, height, width)
-    unit = ins * WORDS * 4 * (tiles.columns if one_line else columns * tiles.rows * stride)
+    unit = kept.blocks * words * 4 * (tiles.columns if one_line else columns * tiles.rows * kept.stride)
     units = math.ceil(width / tiles.columns) if one_line else math.ceil(height / tiles.rows)
     band = math.ceil(units / math.ceil(units / max(1, cpu.band // unit)))
-    if one_line:
-        lines, columns = 1, band * tiles.columns
-    else:
-        lines = (band * tiles.rows - 1) * stride + span
-    unused = 0 if cpu.tiles else (BLOCK - icg % BLOCK) % BLOCK // 8 * 4
+    columns = band * tiles.columns if one_line else columns
+    lines = 1 if one_line else (band * tiles.rows - 1) * kept.stride + kept.span
+    missing = kept.blocks * words * 2 - icg  # channels of the last block
+    unused = 0 if cpu.tiles else missing // 8 * 4
     joined = dw == 1 and not (unused and kw > 1)
-    taps = [
-        (i * dh * columns + (0 if joined else j * dw)) * WORDS for i in range(kh) for j in range(1 if joined else kw)
-    ]
-    run = (kw if joined else 1) * WORDS
-    plan = schedule.direct(cpu, height, width, ins, len(taps) * run, outs, 0)
-    kernels = _kernels(ctx, tiles, vectors, outs, step * WORDS)
+    across = range(1 if joined else kw)
+    taps = [(i * dh * columns + j * dw) * words for i in range(kh) for j in across]
+    run = (kw if joined else 1) * words
+    plan = schedule.direct(cpu, height, width, kept.blocks, len(taps) * run, outs, 0)
+    kernels = _kernels(ctx, tiles, vectors, outs, kept.step * words)
     act: Act = attrs.get("act") or NONE
     add_pitch = add.pitch if add is not None else (0, 0, 0)
     ctx.include("bf16.h")
-    buffer = ctx.scratch(ins * lines * columns * WORDS, private=True)
-    head = f"""\
-static const idx tap[] = {{{", ".join(map(str, taps))}}};
+    buffer = ctx.scratch(kept.blocks * lines * columns * words, private=True)
+    return f"""\
+static const idx tap[] = {{{", ".join(map(str, taps))}}}, window[] = {{{", ".join(map(str, kept.windows or (0,)))}}};
 static const struct halves h = {{
     .c = {{
-        .in_block = {lines * columns * WORDS}, .in_row = {stride * columns * WORDS},
+        .in_block = {lines * columns * words}, .in_row = {kept.stride * columns * words},
         .out_image = {y.pitch[0]}, .out_plane = {y.pitch[1]}, .out_row = {y.pitch[2]},
         .add_image = {add_pitch[0]}, .add_plane = {add_pitch[1]}, .add_row = {add_pitch[2]},
-        .images = {n}, .height = {height}, .width = {width}, .blocks = {ins}, .panel = {plan.panel},
-        .taps = {len(taps)}, .run = {run}, .skip = {unused}, .pitch = {step * WORDS}, .vectors = {vectors}, .sections = {outs},
+        .images = {n}, .height = {height}, .width = {width}, .blocks = {kept.blocks}, .panel = {plan.panel},
+        .taps = {len(taps)}, .run = {run}, .skip = {unused}, .pitch = {kept.step * words}, .vectors = {vectors}, .sections = {outs},
         .rows = {tiles.rows}, .columns = {tiles.columns}, .add_after = {int(bool(attrs.get("add_after")))},
         {act.fields(ctx)}, .tap = tap,
         {kernels}
     }},
-    .image = {x.pitch[0]}, .plane = {x.pitch[1]}, .line = {(sh if kh == 1 else 1) * x.pitch[2]},
-    .pixel = {(sw if kw == 1 else 1) * x.layout.block}, .sources = {blocks_of(icg, lanes)}, .flat = {int(one_line)},
-    .stride = {stride}, .span = {span}, .width = {columns}, .band = {band},
+    .image = {x.pitch[0]}, .plane = {x.pitch[1]}, .line = {kept.line}, .pixel = {kept.pixel}, .sources = {blocks_of(icg, lanes)},
+    .words = {words}, .windows = {len(kept.windows)}, .window = window, .window_row = {kept.row}, .flat = {int(one_line)},
+    .stride = {kept.stride}, .span = {kept.span}, .width = {columns}, .band = {band},
     .tiles = {"tiles_{}_{}".format(*_shape(tiles, tiles.rows, tiles.columns)) if cpu.tiles else 0},
 }};
-"""
-    return head + _calls(node, ctx, parts, vectors, buffer)
+""" + _calls(node, ctx, kept, vectors, buffer)
 
 
 def _shape(tiles: Tiles, rows: int, columns: int) -> tuple[int, int]:
@@ -128,17 +167,17 @@ def _kernels(ctx: Context, tiles: Tiles, vectors: int, outs: int, pitch: int) ->
     return f".tile = {{{made[0]}}}, .edge = {{{made[1]}}}, .edge_columns = {tiles.edge[1] if tiles.edge else 0},"
 
 
-def _calls(node: Node, ctx: Context, parts: np.ndarray, vectors: int, buffer: str) -> str:
+def _calls(node: Node, ctx: Context, kept: Buffer, vectors: int, buffer: str) -> str:
     """The call, or one for each group."""
-    x, y, add, attrs = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs
+    x, y, add, attrs, parts = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs, kept.parts
     assert x is not None
     lanes, (ocg, icg) = ctx.cpu.lanes, parts.shape[1:3]
     outs, sources = blocks_of(ocg, lanes), blocks_of(icg, lanes)
-    packed = [pack(words(part), WORDS, lanes, vectors) for part in parts]
+    packed = [pack(words(part), kept.words, lanes, vectors) for part in parts]
     bias = None if node.inputs[2] is None else node.inputs[2].const
     biases = [padded(None if bias is None else bias[i * ocg : (i + 1) * ocg], ocg, lanes) for i in range(len(parts))]
     w, b = ctx.constant(np.concatenate(packed)), ctx.constant(np.concatenate(biases))
-    start = x.first - attrs["pads"][0] * x.pitch[2] - attrs["pads"][1] * lanes
+    start = x.first - attrs["pads"][0] * x.pitch[2] - attrs["pads"][1] * x.layout.block
     added = "0" if add is None else f"x3 + {add.first} + g * {outs * add.pitch[1]}"
     return f"""\
 for (int g = 0; g < {len(parts)}; g++)

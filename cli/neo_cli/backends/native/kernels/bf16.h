@@ -1,18 +1,22 @@
 #include "conv.h"
 /* Convolutions and products with operands in bfloat16 and sums in float. Tensors stay float between the steps: a band of
  * the input is rounded (to nearest, ties to even) into a buffer that stays in the second-level cache while all its output
- * channels are made. The buffer is [block of 32 channels][line][pixel][32], and is counted in words of two channels. */
+ * channels are made. The buffer is [block of 32 channels][line][pixel][32], and is counted in words of two channels; where
+ * the input has few channels, each a plane of its own, a pixel of the buffer is its whole window instead. */
 struct halves {
     struct conv c;                 /* of the buffer */
     idx image, plane, line, pixel; /* floats of the source to the next image, block of VL, and the buffer's next line, pixel */
     int sources;                   /* blocks of VL */
+    int words, windows;            /* of a pixel in a block; rows of a window, at `window` of the source, each `window_row` */
+    const idx *window;
+    int window_row;
     int flat;                      /* all pixels in one line: a unit of work is a tile; else a row of tiles */
     int stride, span;              /* lines from one output row's to the next one's; that a row needs */
     int width;                     /* pixels of a line of the buffer */
     int band;                      /* units at a time */
     const unsigned char *tiles;    /* how the tile registers are shaped (AMX) */
 };
-enum { HALF_WORDS = 16 };          /* of a pixel in a block */
+enum { HALF_WORDS = 16 };          /* of a tile register's row */
 
 typedef uint16_t vh __attribute__((vector_size(VL * 2), aligned(2), may_alias));
 ALWAYS vh to_half(vf x) {
@@ -26,12 +30,22 @@ ALWAYS vh to_half(vf x) {
 #endif
 }
 
+/* Round the windows of `count` pixels of `lines` lines. What a vector holds behind a row is written over by the next one. */
+NEVER void halves_windows(const struct halves *h, const float *in, int lines, int count, float *buffer) {
+    for (int l = 0; l < lines; l++)
+        for (int p = 0; p < count; p++) {
+            const float *from = in + l * h->line + p * h->pixel;
+            uint16_t *to = (uint16_t *)(buffer + ((idx)l * h->width + p) * h->words), *end = to + 2 * h->words;
+            for (int i = 0; i < h->windows; i++, to += h->window_row) *(vh *)to = to_half(vload(from + h->window[i]));
+            for (; to < end; to += VL) *(vh *)to = (vh){0};
+        }
+}
 /* Round `count` pixels of `lines` lines into the buffer; a block of 32 channels is two of the source. */
 NEVER void halves_fill(const struct halves *h, const float *in, int lines, int count, float *buffer) {
     for (int b = 0; b < h->c.blocks; b++)
         for (int l = 0; l < lines; l++) {
             const float *low = in + 2 * b * h->plane + l * h->line, *high = low + h->plane;
-            uint16_t *to = (uint16_t *)(buffer + b * h->c.in_block + (idx)l * h->width * HALF_WORDS);
+            uint16_t *to = (uint16_t *)(buffer + b * h->c.in_block + (idx)l * h->width * h->words);
             if (2 * b + 1 < h->sources)
                 for (idx p = 0; p < count; p++) {
                     *(vh *)(to + p * 2 * VL) = to_half(vload(low + p * h->pixel));
@@ -79,6 +93,7 @@ ALWAYS void tiles_micro(const struct conv *c, const float *in, const float *w, c
     for (int block = 0; block < blocks; block++)
         for (int t = 0; t < c->taps; t++) {
             const float *x = in + block * c->in_block + c->tap[t];
+            for (int i = flags >> CONV_AHEAD; i > 0; i--, ahead += 64) __builtin_prefetch(ahead, 0, 2);
             for (int k = 0; k < c->run; k += HALF_WORDS) {
                 TILE_LOAD(6, w, VECTORS * VL * 4);
                 if (VECTORS > 1) TILE_LOAD(7, w + VL, VECTORS * VL * 4);
@@ -146,10 +161,11 @@ NEVER void conv_halves(const struct halves *h, const struct frame *f, const floa
             const int end = MIN(u + h->band, u1), size = h->flat ? c->columns : c->rows;
             const int first = u * size, last = MIN(end * size, h->flat ? c->width : c->height); /* pixels, or output rows */
             const idx begin = h->flat ? first : (idx)first * h->stride * h->width;
-            if (h->flat) halves_fill(h, in + image * h->image + first * h->pixel, 1, last - first, buffer);
+            if (h->windows) halves_windows(h, in + image * h->image + first * h->line, last - first, h->width, buffer);
+            else if (h->flat) halves_fill(h, in + image * h->image + first * h->pixel, 1, last - first, buffer);
             else halves_fill(h, in + image * h->image + first * h->stride * h->line, (last - first - 1) * h->stride + h->span,
                              h->width, buffer);
-            conv_band(c, buffer - begin * HALF_WORDS, w, bias, add ? add + image * c->add_image : 0, out + image * c->out_image,
+            conv_band(c, buffer - begin * h->words, w, bias, add ? add + image * c->add_image : 0, out + image * c->out_image,
                       u * tiles, end * tiles, g0, g1);
         }
 #ifdef USE_TILES
