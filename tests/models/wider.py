@@ -112,7 +112,7 @@ def dcgan(small: bool = False) -> onnx.ModelProto:
 
 def wavenet(small: bool = False) -> onnx.ModelProto:
     """Gated causal convolutions, dilated 1 to 512 twice, over 4000 samples (small: 1 to 4 once, over 61)."""
-    g, length, width, top = Deep("wavenet", 10), 61 if small else 4000, 12 if small else 64, 3 if small else 10
+    g, length, width, top = Deep("wavenet", 10), 61 if small else 4000, 16 if small else 64, 3 if small else 10
     zero = g.constant(np.float32(0), "zero")
 
     def causal(x: str, cin: int, cout: int, dilation: int) -> str:

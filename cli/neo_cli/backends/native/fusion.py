@@ -10,6 +10,7 @@ from neo_cli.backends.native import (
     fuse_quantised,
     fuse_recurrent,
     fuse_shapes,
+    fuse_window,
 )
 from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.ir import Graph
@@ -27,6 +28,9 @@ RULES = (
     fuse_patterns.silu,
     fuse_patterns.layer_norm,
     fuse_conv.convolutions,
+    fuse_window.pads,
+    fuse_window.crops,
+    fuse_window.dead_taps,
     fuse_conv.products,
     fuse_recurrent.recurrent,
     fuse_conv.norms,

@@ -35,7 +35,7 @@ class Layouter:
 
     def run(self) -> None:
         for node in self.graph.nodes:
-            if not self._view(node):
+            if not self._view(node) and not self._parts(node):
                 self._place(node)
         for value in self.graph.outputs:
             self.form(value, ROW)
@@ -103,6 +103,23 @@ class Layouter:
             self.forms[y][ROW] = y
         return True
 
+    def _parts(self, node: Node) -> bool:
+        """A Split of one sample's channels at whole blocks moves nothing: the parts lie in the input."""
+        x = node.inputs[0] if node.inputs else None
+        if node.op != "Split" or node.domain or x is None or len(x.shape) < 3 or x.shape[0] != 1 or x.const is not None:
+            return False
+        if node.attrs.get("axis", 0) % len(x.shape) != 1 or set(node.outputs) & set(self.graph.outputs):
+            return False
+        source = next((form for lay, form in self.forms_of(x).items() if lay.block > 1 and not lay.last), None)
+        if source is None or any(y.shape[1] % source.layout.block for y in node.outputs[:-1]):
+            return False
+        offset = 0
+        for y in node.outputs:
+            part = Value(y.name, source.dtype, y.shape, layout=source.layout, home=source, offset=-1 - offset)
+            self.forms[y] = {source.layout: part}
+            offset += y.shape[1] // source.layout.block
+        return True
+
 
 def stored(dtype: str, layout: Layout, cpu: Cpu) -> str:
     """The type of a value's elements in a layout: blocks of 8-bit numbers have the sign that the CPU multiplies with."""
@@ -141,11 +158,21 @@ def borders(graph: Graph) -> None:
     changed = True
     while changed:  # a view or a part of a concatenation lies in another value's buffer, border and all
         changed = False
-        for value in graph.values():
+        for value in _with_homes(graph):
             if value.home is not None and value.layout.block:
                 home = value.home
                 changed |= widen(value, home.layout.border, home.layout.slices)
                 changed |= widen(home, value.layout.border, value.layout.slices)
+
+
+def _with_homes(graph: Graph) -> list[Value]:
+    """The graph's values and those that nobody reads, but in which others lie."""
+    found = dict.fromkeys(graph.values())
+    for value in list(found):
+        while value.home is not None:
+            value = value.home
+            found[value] = None
+    return list(found)
 
 
 def widen(value: Value, border: tuple[int, int, int, int], slices: tuple[int, int] = (0, 0)) -> bool:
@@ -182,6 +209,6 @@ def homes(graph: Graph) -> None:
 
 def _settle(graph: Graph) -> None:
     borders(graph)
-    for value in graph.values():
+    for value in _with_homes(graph):
         if value.offset < 0 and value.home is not None:
             value.offset = (-1 - value.offset) * value.home.pitch[1] * value.itemsize
