@@ -178,22 +178,3 @@ def test_times_in_any_zone_and_after_2038(tmp_path: Path, zone: str) -> None:
     ]
     text = subprocess.run(line, env=environ, capture_output=True, text=True, check=True).stdout.strip()
     assert datetime.fromisoformat(text).timestamp() == 2200000000.5 and text[-6] in "+-"
-
-
-@pytest.mark.parametrize(("magic", "name"), [(0x6969, "NFS"), (0xFE534D42, "SMB"), (0xFF534D42, "CIFS")])
-def test_network_file_systems_are_refused(
-    magic: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Case 54: statfs(2) is asked what the folder lies on; here it answers as it would on a network disk."""
-    import ctypes
-
-    class Library:
-        @staticmethod
-        def statfs(path: bytes, buffer: ctypes.Array) -> int:  # type: ignore[type-arg]
-            buffer[0:8] = magic.to_bytes(8, sys.byteorder)
-            return 0
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library)
-    with pytest.raises(StoreError, match=rf"cannot lie on {name} \(.*\): set NEO_HOME to a folder on a local disk"):
-        SqliteStore(str(tmp_path / "jobs.db"))
-    assert not (tmp_path / "jobs.db").exists()

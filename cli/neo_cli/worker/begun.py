@@ -52,7 +52,7 @@ def clear(file: Path, environ: Mapping[str, str]) -> None:
         if tries and time.time() - file.stat().st_mtime < RETRY:
             return
         with lent(over(environ, {NOTE: found["settings"]})) as own:
-            left = [piece for piece in found["pieces"] if not _discarded(*piece, own)]
+            left = [(uri, piece) for uri, piece in found["pieces"] if not _discarded(uri, piece, own)]
         if left and tries + 1 < TRIES:
             file.write_text(json.dumps({**found, "pieces": left, "tries": tries + 1}), encoding="utf-8")
             return

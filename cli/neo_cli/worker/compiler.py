@@ -89,7 +89,10 @@ class Compiler:
         """What the child wrote; raises InternalError that says how it ended when it wrote nothing."""
         found = verdict.read(self.folder / compiler_child.RESULT, self.folder)
         if found is not None:
+            self._refuse_noexec(str(found.get("reason", "")))
             return found
+        if not self.folder.is_dir():
+            raise InternalError(f"The work folder {self.folder} is gone; somebody removed it.")
         code = self.process.returncode
         number = -code if code is not None and code < 0 else (code - 128 if code and code > 128 else 0)
         if number:
@@ -103,6 +106,11 @@ class Compiler:
             more = ", probably for want of memory" if number == signal.SIGKILL and after is None else ""
             raise InternalError(f"The compiler crashed: it was ended by signal {number} ({name}){more}.")
         raise InternalError(f"The compiler ended with code {code} and left no result.")
+
+    def _refuse_noexec(self, reason: str) -> None:
+        """What was compiled could not be loaded to be checked: the disk's fault, when nothing may run there."""
+        if "failed to map segment" in reason and os.statvfs(self.folder).f_flag & os.ST_NOEXEC:
+            raise InternalError(f"No program may run in the work folder {self.folder}: its disk is mounted noexec.")
 
 
 def _surroundings(environ: Mapping[str, str], folder: Path, private: bool) -> tuple[dict[str, str], list[Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ MIGRATIONS = (
     CREATE INDEX by_status ON jobs (status, name)
     """,
 )
-NETWORK = {0x6969: "NFS", 0x517B: "SMB", 0xFE534D42: "SMB", 0xFF534D42: "CIFS"}  # statfs(2) magic numbers
+# Kinds of file systems, as /proc names them, on which other machines may write: WAL needs memory that all writers share.
+NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gfs2", "ocfs2", "beegfs", "gpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.cephfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.mount-s3", "fuse.lustre", "fuse.curlftpfs", "fuse.smbnetfs"})  # fmt: skip
 
 
 class SqliteStore(Store):
@@ -50,9 +52,7 @@ class SqliteStore(Store):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise StoreError(f"The folder of the job store cannot be made: {error}.") from error
-        fresh = not self.path.exists()
-        if fresh:
-            _refuse_network(self.path.parent)
+        _refuse_network(self.path.parent)
         self._db = Connection(self.path)
         self._migrate()
 
@@ -235,17 +235,18 @@ def _job(row: tuple[Any, ...]) -> Job:
     return Job(**fields)
 
 
-def _refuse_network(folder: Path) -> None:
-    """WAL needs shared memory, which network file systems do not have."""
-    import ctypes
-    import sys
-
-    if not sys.platform.startswith("linux"):
+def _refuse_network(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> None:
+    """Raise StoreError when the folder lies on a file system of NETWORK. Where /proc is not, nothing is known."""
+    try:
+        device = folder.stat().st_dev
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return
-    buffer = ctypes.create_string_buffer(256)
-    if ctypes.CDLL(None).statfs(str(folder).encode(), buffer) == 0:
-        kind = NETWORK.get(int.from_bytes(buffer.raw[:8], sys.byteorder) & 0xFFFFFFFF)
-        if kind:
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:  # proc_pid_mountinfo(5): the third field is the device, the first after " - " the kind
+        fields, _, rest = line.partition(" - ")
+        if fields.split()[2:3] == [number] and rest.split(" ", 1)[0] in NETWORK:
+            kind = rest.split(" ", 1)[0]
             raise StoreError(
                 f"The job store cannot lie on {kind} ({folder}): set NEO_HOME to a folder on a local disk."
             )

@@ -17,7 +17,8 @@ from neo_cli.jobs.places import path_of
 from neo_cli.worker.locations.base import Fetched, unnoted
 
 MARK = "user.neo"  # extended attribute prefix under which a published file keeps its metadata
-MACHINES = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # no fault of the request
+TRIES = 3  # of an input that changes while it is read
+MACHINES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # no fault of the request
 
 
 @dataclass
@@ -42,19 +43,23 @@ class FileLocation:
     """file:// URIs with absolute paths."""
 
     def fetch(self, uri: str, into: Path, limit: int) -> Fetched:
+        """A file that changes while it is read is read again, then given up: half of two archives is none."""
         path = Path(path_of(uri))
         try:
-            if not path.is_file():
-                raise InputError(f"There is no file {path}." if not path.exists() else f"{path} is not a file.")
-            size = path.stat().st_size
-            if size > limit:
-                raise InputError(f"The input archive is {size} bytes; at most {limit} are accepted.")
-            shutil.copyfile(path, into)
+            for _ in range(TRIES):
+                if not path.is_file():
+                    raise InputError(f"There is no file {path}." if not path.exists() else f"{path} is not a file.")
+                before = path.stat()
+                if before.st_size > limit:
+                    raise InputError(f"The input archive is {before.st_size} bytes; at most {limit} are accepted.")
+                shutil.copyfile(path, into)
+                if _same(before, path.stat()):
+                    return Fetched(into, before.st_size)
+            raise InternalError(f"{path} changed again and again while it was read.")
         except OSError as error:
             if error.errno in MACHINES or error.filename == str(into):
                 raise InternalError(f"{path} cannot be copied to {into.parent}: {error.strerror}.") from error
             raise InputError(f"The file {path} cannot be read: {error.strerror}.") from error
-        return Fetched(into, size)
 
     def prepare(
         self, uri: str, file: Path, metadata: Mapping[str, str], kms: str | None, begun: Callable[[str], None] = unnoted
@@ -107,6 +112,10 @@ def below(root: Path, uri: str) -> str:
         raise InputError(f"'{uri}' cannot stand for a file: its key has '.' or '..' as a part.")
     end = "/" if uri.endswith("/") else ""
     return "file://" + quote(str(root.expanduser().absolute().joinpath(*filter(None, parts)))) + end
+
+
+def _same(before: os.stat_result, after: os.stat_result) -> bool:
+    return all(getattr(before, name) == getattr(after, name) for name in ("st_ino", "st_size", "st_mtime_ns"))
 
 
 def _mark(path: Path, key: str, value: str) -> None:
