@@ -20,13 +20,10 @@ RANDOM = {"Bernoulli", "RandomNormal", "RandomUniform", "RandomNormalLike", "Ran
 
 SHAPES = "the shape of the result depends on the data"
 ROUNDING = "ONNX Runtime, with which models are compared, takes the rounded size here and not the exact one"
-EXPONENTS = "the element type float8e8m0 (a scale of microscaling formats) is not there"
 DEPENDENT = ("test_nonmaxsuppression", "test_unique", "test_nonzero")
 EXCEPTIONS = {
     "test_resize_downsample_scales_linear_align_corners": ROUNDING,
     "test_resize_downsample_scales_cubic_align_corners": ROUNDING,
-    "test_range_bfloat16_type_positive_delta_expanded": "a loop whose length is computed in bfloat16, which ONNX Runtime does not fold",
-    "test_scan_sum": "the Scan of opset 8, with a batch axis, is not there",
 }
 
 
@@ -138,8 +135,6 @@ def _exceptions() -> None:
     for case in load():
         if case.name.startswith(DEPENDENT):
             EXCEPTIONS[case.name] = SHAPES
-        elif "e8m0" in case.name and not case.why:
-            EXCEPTIONS[case.name] = EXPONENTS
 
 
 _exceptions()

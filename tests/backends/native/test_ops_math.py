@@ -56,6 +56,16 @@ def lib(request, tmp_path_factory) -> ctypes.CDLL:
         lines.append(
             f"void {name}(long n, const {small} *x, float *y) {{ for (long i = 0; i < n; i++) y[i] = pm_{name}(x[i]); }}"
         )
+    for way in (0, 1):
+        for name, value in (
+            ("up", "x[i]"),
+            ("down", "pm_power_down(x[i])"),
+            ("nearest", f"pm_power_near(x[i], {way})"),
+        ):
+            store = f"y[i] = pm_e8m0({value}, {way})"
+            lines.append(
+                f"void e8m0_{name}_{way}(long n, const float *x, unsigned char *y) {{ for (long i = 0; i < n; i++) {store}; }}"
+            )
     (folder / "math.c").write_text("\n".join(lines))
     flags = [
         "-target",
@@ -183,3 +193,17 @@ def test_small_floats_convert_as_numpy_does(lib):
         most = float(ml_dtypes.finfo(kind).max)
         inside = x[np.abs(x) <= most]
         np.testing.assert_array_equal(call(lib, f"f_{name}", inside, out=np.uint8), inside.astype(kind).view(np.uint8))
+
+
+@pytest.mark.parametrize("saturate", [0, 1])
+@pytest.mark.parametrize("mode", ["up", "down", "nearest"])
+def test_powers_of_two_convert_as_the_reference_does(lib, mode, saturate):
+    from onnx.numpy_helper import to_float8e8m0
+
+    rng = np.random.default_rng(7)
+    bits = np.concatenate(
+        [rng.integers(0, 1 << 32, 20000), np.arange(0, 1 << 32, 1 << 21), np.arange(0, 1 << 32, 1 << 22) + 1]
+    )
+    x = bits.astype(np.uint32).view(np.float32)
+    wanted = to_float8e8m0(x, bool(saturate), mode).view(np.uint8)
+    np.testing.assert_array_equal(call(lib, f"e8m0_{mode}_{saturate}", x, out=np.uint8), wanted)

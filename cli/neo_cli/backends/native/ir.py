@@ -30,6 +30,7 @@ C_TYPES = {
     **dict.fromkeys(("int4", "int2"), "int8_t"),  # one byte an element
     **dict.fromkeys(("uint4", "uint2", "float4_e2m1fn"), "uint8_t"),
     **dict.fromkeys(("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"), "uint8_t"),
+    "float8_e8m0fnu": "uint8_t",  # powers of two
 }
 
 

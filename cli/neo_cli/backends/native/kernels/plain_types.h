@@ -64,6 +64,21 @@ PM_F8(float8_e4m3fn, 4, 7, 1, 0)
 PM_F8(float8_e4m3fnuz, 4, 8, 1, 1)
 PM_F8(float8_e5m2, 5, 15, 0, 0)
 PM_F8(float8_e5m2fnuz, 5, 16, 1, 1)
+/* ---- powers of two: the exponent of a float, NaN is 255; the sign is lost ---- */
+PM_FN float pm_float8_e8m0fnu_f(pm_u8 h) { return pm_from_f(h == 255 ? 0x7fc00000u : h ? (pm_u32)h << 23 : 0x00400000u); }
+PM_FN pm_u8 pm_e8m0(float x, int saturate) /* upwards */
+{
+    pm_u32 e = (pm_bits_f(x) >> 23) & 255u, up = e < 255u && (pm_bits_f(x) & 0x7fffffu) != 0;
+    return (pm_u8)(e + (saturate && e == 254u ? 0 : up));
+}
+PM_FN pm_u8 pm_f_float8_e8m0fnu(float x) { return pm_e8m0(x, 1); }
+PM_FN pm_u8 pm_fo_float8_e8m0fnu(float x) { return pm_e8m0(x, 0); }
+PM_FN float pm_power_down(float x) { return pm_from_f(pm_bits_f(x) & 0x7f800000u); }
+PM_FN float pm_power_near(float x, int saturate) /* the half goes up, but for denormals, as in ONNX's reference */
+{
+    pm_u32 b = pm_bits_f(x), e = (b >> 23) & 255u, up = (b & 0x400000u) && ((b & 0x3fffffu) || e);
+    return pm_from_f((e + (e < (saturate ? 254u : 255u) ? up : 0)) << 23);
+}
 PM_BIG float pm_float4_e2m1fn_f(pm_u8 h)
 {
     static const float v[8] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f};

@@ -29,8 +29,9 @@ def lowered(node: onnx.NodeProto, find: Find, opsets: Mapping[str, int]) -> Iter
     """The nodes `node` stands for; None when it is an operation of its own."""
     domain = "" if node.domain == "ai.onnx" else node.domain
     if not domain and node.op_type in CONTROL:
-        rule = {"If": _if, "Loop": _loop, "Scan": _scan}[node.op_type]
-        return rule(node, find, opsets.get("", 1))
+        opset = opsets.get("", 1)
+        rule = {"If": _if, "Loop": _loop, "Scan": _scan if opset >= 9 else _scan_of_batch}[node.op_type]
+        return rule(node, find, opset)
     if (domain, node.op_type) in operators.load():
         return None
     written = EXPANSIONS.get((domain, node.op_type))
@@ -171,8 +172,6 @@ def _collected(
 def _scan(node: onnx.NodeProto, find: Find, opset: int) -> Iterator[onnx.NodeProto]:
     body = next(a.g for a in node.attribute if a.name == "body")
     many = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
-    if opset < 9:
-        raise _refuse(node, "opset 8's form with a batch")
 
     def listed(name: str, size: int) -> list[int]:
         found = _attribute(node, name)
@@ -205,6 +204,36 @@ def _scan(node: onnx.NodeProto, find: Find, opset: int) -> Iterator[onnx.NodePro
             parts.append(name)
     ordered = [parts[::-1] if back else parts for parts, back in zip(scanned, out_turned)]
     yield from _collected(node, opset, carried, ordered, out_axes)
+
+
+def _scan_of_batch(node: onnx.NodeProto, find: Find, opset: int) -> Iterator[onnx.NodeProto]:
+    """Opset 8's form: a scan for each entry of a batch, after an input with their lengths."""
+    first, names = find(node.input[1]), list(node.input[1:])
+    lengths = find(node.input[0]) if node.input[0] else None
+    many = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
+    longest = find(names[-many])
+    if first is None or longest is None:
+        raise _refuse(node, "it scans nothing")
+    if lengths is not None and (lengths.const is None or (lengths.const != longest.shape[1]).any()):
+        raise _refuse(node, "its sequences have lengths of their own")
+    scope = _scope(node)
+    single = onnx.NodeProto()
+    single.CopyFrom(node)
+    for attribute in single.attribute:
+        if attribute.name == "directions":
+            attribute.name = "scan_input_directions"
+    parts: list[list[str]] = [[] for _ in node.output]
+    for entry in range(first.shape[0]):
+        place = f"{scope}{entry}"
+        yield _constant(place, np.array(entry, np.int64))
+        single.name, single.input[:] = place, [f"{place}.{k}" for k in range(len(names))]
+        for name, row in zip(names, single.input):
+            yield helper.make_node("Gather", [name, place], [row], name=row, axis=0)
+        single.output[:] = [f"{place}.made{k}" if name else "" for k, name in enumerate(node.output)]
+        yield from _scan(single, find, opset)
+        for found, made in zip(parts, single.output):
+            found.append(made)
+    yield from _collected(node, opset, [], parts, [0] * len(parts))
 
 
 def _function(node: onnx.NodeProto, find: Find, opsets: Mapping[str, int]) -> Iterator[onnx.NodeProto] | None:

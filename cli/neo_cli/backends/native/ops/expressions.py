@@ -117,7 +117,12 @@ def _is_inf(node: Node, x: Operand) -> str:
 
 @expression("Cast", "CastLike")
 def _cast(node: Node, x: Operand, *_: Operand | None) -> str:
-    return x.to(node.outputs[0].dtype)
+    target = node.outputs[0].dtype
+    if target == types.EXPONENT:  # the store rounds up what these leave
+        value, saturate = x.to(target), integer(node, "saturate", 1)
+        near = f"pm_power_near({value}, {saturate})"
+        return {"down": f"pm_power_down({value})", "nearest": near}.get(text(node, "round_mode", "up"), value)
+    return x.to(target)
 
 
 # ---- activations ----

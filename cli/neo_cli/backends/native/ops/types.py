@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-SMALL_FLOATS = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float4_e2m1fn")
+EXPONENT = "float8_e8m0fnu"  # powers of two
+SMALL_FLOATS = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float4_e2m1fn", EXPONENT)
 NIBBLES = {"int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3)}  # one byte an element
 FLOATS = ("float32", "float64", "float16", "bfloat16", *SMALL_FLOATS)
 REAL = {"float32": "float", "float64": "double"}
