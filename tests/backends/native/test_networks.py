@@ -78,25 +78,3 @@ def test_other_processors_agree_under_emulation(tmp_path: Path, target):
             pytest.skip("qemu-user is not installed here")
         feed = feeds(model)
         assert error(build.emulate(feed), model.oracle(feed)) < 5e-6
-
-
-@pytest.mark.slow
-def test_bands_of_rows_give_the_same_bits(start):
-    """Two schedules of one arithmetic, over a network whose first blocks are wide enough for bands."""
-    from models.builders import Graph
-
-    g = Graph("inverted", 5)
-    x = g.op("Relu", g.conv(g.input("x", [1, 3, 160, 160]), 3, 16, 3, 2))
-    for stride in (1, 2, 1):
-        y = g.op("Relu", g.conv(x, 16, 96, 1))
-        y = g.op("Relu", g.conv(y, 96, 96, 3, stride, groups=96))
-        y = g.conv(y, 96, 16, 1)
-        x = g.op("Add", x, y) if stride == 1 else y
-    graph = g.finish({"y": (x, [1, 16, 40, 40])})
-    found = []
-    for options, threads in (({}, 1), ({}, 2), ({}, 5), ({"bands": "off"}, 1), ({"bands": "off"}, 2)):
-        model, engine = start(graph, threads=threads, **options)
-        found.append(engine.run(feeds(model))["y"])
-    text = (engine.library.path.parent.parent / "build0" / "3-layout.txt").read_text()
-    assert "fast.Band" in text
-    assert all(np.array_equal(found[0], other) for other in found[1:])

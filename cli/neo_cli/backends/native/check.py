@@ -42,22 +42,43 @@ def tensors(
     program: Program, target: Target, cpu: Cpu, feeds: Mapping[str, np.ndarray], work: Path
 ) -> dict[str, np.ndarray]:
     """What every value holds after one run on one thread in a scratch full of NaN."""
+    named, scratch = run(program, target, cpu, feeds, work)
+    for value in program.graph.values():
+        place = place_of(program, value)
+        if place is not None and value.name not in named:
+            named[value.name] = unpack(value, scratch[place : place + value.bytes])
+    return named
+
+
+def run(
+    program: Program, target: Target, cpu: Cpu, feeds: Mapping[str, np.ndarray], work: Path
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The outputs of one run on one thread and the scratch it leaves; both were full of NaN."""
     library = open_library(build.library(program.text, target, cpu, work))
     params = work / "check.params"
     offset = program.weights.write(params)
     blob = _aligned(np.fromfile(params, np.uint8)[offset:])
     inputs = [np.ascontiguousarray(feeds[v.name]) for v in program.graph.inputs]
-    outputs = [np.zeros(v.shape, _dtype(v)) for v in program.graph.outputs]
+    outputs = [_aligned(np.full(v.size * v.itemsize, 0xFF, np.uint8)) for v in program.graph.outputs]
     scratch = _aligned(np.full(program.scratch(1), 0xFF, np.uint8))
     pointers = [(ctypes.c_void_p * max(1, len(a)))(*(x.ctypes.data for x in a)) for a in (inputs, outputs)]
     library.neo_run(*pointers, blob.ctypes.data, scratch.ctypes.data, 0, 1, None, None)
     close_library(library)
-    named = {v.name: array for v, array in zip(program.graph.outputs, outputs)}
-    for value in program.graph.values():
-        place = _place(program, value)
-        if place is not None and value.name not in named:
-            named[value.name] = unpack(value, scratch[place : place + value.bytes])
-    return named
+    made = {v.name: data.view(_dtype(v)).reshape(v.shape) for v, data in zip(program.graph.outputs, outputs)}
+    return made, scratch
+
+
+def check_plan(
+    program: Program, whole: Program, target: Target, cpu: Cpu, feeds: Mapping[str, np.ndarray], work: Path
+) -> None:
+    """AccuracyError when `program` and `whole`, where no buffer is used twice, differ in a bit of an output.
+
+    The arithmetic is the same: only a value that was overwritten while it was needed can make the difference.
+    """
+    (one, _), (two, _) = (run(p, target, cpu, feeds, work) for p in (program, whole))
+    for name, array in one.items():
+        if array.tobytes() != two[name].tobytes():
+            raise AccuracyError(f"The native build's plan of memory changes the output '{name}'.")
 
 
 def unpack(value: Value, data: np.ndarray) -> np.ndarray:
@@ -80,7 +101,8 @@ def unpack(value: Value, data: np.ndarray) -> np.ndarray:
     return cube.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c].reshape(value.shape)
 
 
-def _place(program: Program, value: Value) -> int | None:
+def place_of(program: Program, value: Value) -> int | None:
+    """Where a value lies in the scratch; None when it is the caller's or a constant."""
     offset, home = 0, value
     while home.home is not None:
         offset, home = offset + home.offset, home.home

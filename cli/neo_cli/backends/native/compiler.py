@@ -121,6 +121,9 @@ def _checked(model: Model, cpu: Cpu, target: Target, options: Mapping[str, Any],
     folder.mkdir(exist_ok=True)
     program = lower(model, cpu, target, options, Stages(folder), keep=True)
     _, feed = next(seeded(model))
+    check.check_plan(
+        lower(model, cpu, target, options, Stages(folder)), program, emulate.as_linux(target), cpu, feed, folder
+    )
     tolerance = check.TOLERANCES["bfloat16" if halves.share(program.graph)[0] else "float32"]
     errors = check.check_all(model, program, emulate.as_linux(target), cpu, feed, folder, tolerance)
     worst = max(errors, key=lambda name: errors[name])
