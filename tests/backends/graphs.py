@@ -10,7 +10,10 @@ import onnxruntime as ort
 
 from neo_cli.model.model import Model, Source, Tensor
 
-KINDS = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(bool)": "bool"}
+KINDS = {
+    "tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(bool)": "bool",
+    "tensor(uint8)": "uint8", "tensor(int8)": "int8",
+}  # fmt: skip
 
 
 def as_model(graph: onnx.ModelProto, root: Path, **options: object) -> Model:

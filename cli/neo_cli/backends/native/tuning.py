@@ -28,6 +28,12 @@ HALVES = {
     **dict.fromkeys(("cooperlake", "znver4", "znver5"), _BF16),
     **dict.fromkeys(("sapphirerapids", "emeraldrapids", "graniterapids"), _AMX),
 }
+# arm64 processors that add four products of 8-bit numbers at once (asimddp).
+DOT = frozenset(
+    "cortex_a55 cortex_a65 cortex_a75 cortex_a76 cortex_a76ae cortex_a77 cortex_a78 cortex_a78c cortex_a510 cortex_a710 "
+    "cortex_a715 cortex_x1 cortex_x2 cortex_x3 neoverse_e1 neoverse_n1 neoverse_n2 neoverse_v1 neoverse_v2 apple_a13 "
+    "apple_a14 apple_a15 apple_a16 apple_m1 apple_m2 apple_m3 ampere1 ampere1a grace oryon_1".split()
+)
 ALIASES = {"core_avx2": "haswell", "core_avx_i": "ivybridge", "corei7_avx": "sandybridge", "corei7": "nehalem"}
 LEVELS = ("x86_64", "haswell", "skylake_avx512")  # of a fat artifact, the best that the machine has is taken
 
@@ -79,7 +85,8 @@ def _named(target: Target, cpu: str) -> Target:
         return replace(target, cpu=cpu, features=X86[cpu])
     if not re.fullmatch(r"[a-z0-9_]+", cpu):
         raise CompileError(f"'{cpu}' is no name of a processor.")
-    return replace(target, cpu=cpu)
+    features = tuple(f for f in target.features if f != "asimddp")
+    return replace(target, cpu=cpu, features=(*features, "asimddp") if cpu in DOT else features)
 
 
 def _with(target: Target, extra: list[str]) -> Target:
@@ -93,4 +100,6 @@ def _with(target: Target, extra: list[str]) -> Target:
         cpu += f"{sign}{name}"
         if name == "neon" and target.arch in ("armhf", "armel"):
             features = [f for f in features if f != "neon"] + (["neon"] if sign == "+" else [])
+        if name == "dotprod" and target.arch == "arm64":
+            features = [f for f in features if f != "asimddp"] + (["asimddp"] if sign == "+" else [])
     return replace(target, cpu=cpu, features=tuple(features))
