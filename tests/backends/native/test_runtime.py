@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from backends.graphs import as_model, error, feeds
 from models.builders import BUILDERS
-from neo_cli.backends.native import compile
+from neo_cli.backends.native import build as builder
+from neo_cli.backends.native import compile, compiler
+from neo_cli.backends.native.cpus import cpu_of
+from neo_cli.model.model import Model
 from neo_cli.runtime.engines.native import Engine
 from neo_cli.targets.devices import targets
 
@@ -77,3 +82,50 @@ def test_a_library_rebuilt_in_place_is_loaded_anew(tmp_path: Path):
         assert error(engine.run(feeds(model)), model.oracle(feeds(model))) < 5e-6
     for engine in (*engines, *engines):  # closing twice does nothing
         engine.close()
+
+
+def without_a_team(graph, work: Path, threads: int) -> tuple[Model, Engine]:
+    """As on Windows: no team in the library, so that the runtime brings the threads and the barrier."""
+    model, target = as_model(graph, work), targets()["LINUX_X86_64"]
+    cpu = cpu_of(target)
+    cpu = replace(cpu, flags=(*cpu.flags, "-U__linux__"))
+    program = compiler.lower(model, cpu, target, {}, compiler.Stages(work))
+    library = builder.library(program.text, target, cpu, work)
+    offset = program.weights.write(work / "compiled.params")
+    settings = {"library": library.name, "weights": "compiled.params", "weights_offset": offset}
+    tensors = {"inputs": [t.record() for t in model.inputs], "outputs": [t.record() for t in model.outputs]}
+    return model, Engine(work, {"settings": settings, **tensors}, threads)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "bert"])
+def test_a_library_without_a_team_runs_on_threads_of_the_runtime(tmp_path: Path, name: str):
+    found = []
+    for threads in (1, 2, 3):
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        model, engine = without_a_team(BUILDERS[name](True), folder, threads)
+        assert engine.library.neo_team_bytes() == 0 and engine._team.threads == threads
+        for _ in range(3):
+            engine._scratch[:] = 0xFF
+            found.append(engine.run(feeds(model)))
+        engine.close()
+    assert error(found[0], model.oracle(feeds(model))) < 5e-6
+    assert all(np.array_equal(found[0][key], other[key]) for other in found[1:] for key in other)
+
+
+def test_an_interrupt_at_the_barrier_ends_the_run_and_not_the_engine(tmp_path: Path, monkeypatch):
+    model, engine = without_a_team(BUILDERS["mlp"](True), tmp_path, 2)
+    wait, calls = engine._team._barrier.wait, []
+
+    def interrupted() -> None:
+        calls.append(threading.current_thread())
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        wait()
+
+    monkeypatch.setattr(engine._team._barrier, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(feeds(model))
+    monkeypatch.undo()
+    assert error(engine.run(feeds(model)), model.oracle(feeds(model))) < 5e-6
+    engine.close()

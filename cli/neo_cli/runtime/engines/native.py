@@ -32,7 +32,7 @@ class Engine:
         self.inputs, self.outputs = record["inputs"], record["outputs"]
         self._map, self._weights = _weights(self.library, folder, settings)
         self._lock = threading.Lock()
-        self._team = _Team(self.library, max(1, threads or 1))
+        self._team = _threads(self.library, max(1, threads or 1))
         self._scratch = _aligned(self.library.neo_scratch_bytes(self._team.threads))
         self._pool: ThreadPoolExecutor | None = None
         self._stage: tuple[list[np.ndarray], list[np.ndarray], tuple[Any, ...]] | None = None
@@ -88,6 +88,48 @@ class Engine:
         self._team.close()
         if self._pool is not None:
             self._pool.shutdown()
+
+
+def _threads(library: ctypes.CDLL, threads: int) -> _Team | _Crew:
+    """The library's own team where it has one (Linux), else threads of ours."""
+    return _Crew(library, threads) if threads > 1 and not library.neo_team_bytes() else _Team(library, threads)
+
+
+class _Crew:
+    """Threads of Python's that meet at a barrier of Python's after each step: tens of microseconds a step."""
+
+    def __init__(self, library: ctypes.CDLL, threads: int) -> None:
+        self.library, self.threads = library, threads
+        self._barrier = threading.Barrier(threads)
+        self._fault: BaseException | None = None
+        self._callback = _WAIT(self._wait)  # kept: the library calls it
+        self._pool = ThreadPoolExecutor(threads - 1, "neo-crew")
+
+    def _wait(self, _: int | None) -> None:
+        try:
+            self._barrier.wait()
+        except BaseException as fault:  # an interrupt must not be lost in the library, nor leave the others waiting
+            if self._fault is None:
+                self._fault = fault
+            self._barrier.abort()
+
+    def run(self, inputs: Any, outputs: Any, weights: int, scratch: int) -> None:
+        wait = ctypes.cast(self._callback, ctypes.c_void_p)
+
+        def part(thread: int) -> None:
+            self.library.neo_run(inputs, outputs, weights, scratch, thread, self.threads, wait, None)
+
+        others = [self._pool.submit(part, thread) for thread in range(1, self.threads)]
+        part(0)
+        for other in others:
+            other.result()
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            self._barrier.reset()
+            raise fault
+
+    def close(self) -> None:
+        self._pool.shutdown()
 
 
 class _Team:

@@ -1,5 +1,8 @@
 /* A program around a compiled model, without a libc: weights inside or on descriptor 3, inputs on 0, outputs on 1, scratch full of NaN.
- * RUNNER_WEIGHTS, RUNNER_INPUTS, RUNNER_OUTPUTS and RUNNER_SCRATCH are sizes in bytes. */
+ * RUNNER_WEIGHTS, RUNNER_INPUTS, RUNNER_OUTPUTS and RUNNER_SCRATCH are sizes in bytes. The model runs RUNNER_RUNS times. */
+#ifndef RUNNER_RUNS
+#define RUNNER_RUNS 1
+#endif
 #if defined(__x86_64__)
 enum { SYS_READ = 0, SYS_WRITE = 1, SYS_EXIT = 231 };
 static long system_call(long number, long a, long b, long c) {
@@ -55,7 +58,7 @@ static void runner(void) {
         weights = runner_weights;
     }
     memset(runner_scratch, 0xff, RUNNER_SCRATCH);
-    neo_run(inputs, outputs, weights, runner_scratch, 0, 1, 0, 0);
+    for (int run = 0; run < RUNNER_RUNS; run++) neo_run(inputs, outputs, weights, runner_scratch, 0, 1, 0, 0);
     runner_move(SYS_WRITE, 1, runner_outputs, RUNNER_OUTPUTS);
     system_call(SYS_EXIT, 0, 0, 0);
 }
