@@ -22,11 +22,11 @@ def cases(rank: int, seed: int, count: int) -> list[Case]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", HERE)
-@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("rank", [2, 3])
 def test_random_transposed_convolutions(start, target, rank):
     if not runs(target):
         pytest.skip(f"this machine does not run {target}'s code")
-    drawn = cases(rank, rank, 12)
+    drawn = cases(rank, rank, 5) + cases(1, 1, 2)
     model, engine = start(graph(drawn), threads=2, target=target)
     feed = feeds(model)
     found, wanted = engine.run(feed), model.oracle(feed)
@@ -37,9 +37,17 @@ def test_random_transposed_convolutions(start, target, rank):
 
 @pytest.mark.emulation
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["ml_m6g", "LINUX_ARM_EABIHF", "LINUX_ARM_EABI", "ANDROID_X86"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "ml_m6g",
+        pytest.param("LINUX_ARM_EABIHF", marks=pytest.mark.long),
+        "LINUX_ARM_EABI",
+        pytest.param("ANDROID_X86", marks=pytest.mark.long),
+    ],
+)
 def test_other_processors_agree(tmp_path: Path, target):
-    model = as_model(graph(cases(2, 5, 5) + cases(3, 6, 3)), tmp_path)
+    model = as_model(graph(cases(2, 5, 4) + cases(3, 6, 1)), tmp_path)
     build = compile(model, targets()[target], {}, tmp_path)
     if build.emulate is None:
         pytest.skip("qemu-user is not installed here")

@@ -51,7 +51,7 @@ def steps(batch: int = 1) -> onnx.ModelProto:
 def test_random_convolutions(start, target, rank):
     if not runs(target):
         pytest.skip(f"this machine does not run {target}'s code")
-    drawn = cases(rank, rank, 12)
+    drawn = cases(rank, rank, 5)
     model, engine = start(graph(drawn), threads=2, target=target)
     feed = feeds(model)
     found, wanted = engine.run(feed), model.oracle(feed)
@@ -61,8 +61,7 @@ def test_random_convolutions(start, target, rank):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", HERE)
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("target", "batch"), [("LINUX_X86_64", 1), ("ml_m4", 2), ("ml_c5", 1)])
 def test_steps_between_volumes(tmp_path: Path, target, batch):
     """Every tensor, not the outputs alone."""
     if not runs(target):
@@ -76,17 +75,17 @@ def test_steps_between_volumes(tmp_path: Path, target, batch):
 
 @pytest.mark.emulation
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["ml_m6g", "LINUX_ARM_EABIHF", "LINUX_ARM_EABI", "ANDROID_X86"])
+@pytest.mark.parametrize(
+    "target", ["ml_m6g", "LINUX_ARM_EABIHF", pytest.param("LINUX_ARM_EABI", marks=pytest.mark.long), "ANDROID_X86"]
+)
 def test_other_processors_agree(tmp_path: Path, target):
-    for index, made in enumerate((graph(cases(3, 5, 5) + cases(1, 6, 4)), steps())):
-        folder = tmp_path / str(index)
-        folder.mkdir()
-        model = as_model(made, folder)
-        build = compile(model, targets()[target], {}, folder)
-        if build.emulate is None:
-            pytest.skip("qemu-user is not installed here")
-        feed = feeds(model)
-        assert error(build.emulate(feed), model.oracle(feed)) < 1e-5
+    made = steps() if target in ("LINUX_ARM_EABI", "LINUX_ARM_EABIHF") else graph(cases(3, 5, 3) + cases(1, 6, 3))
+    model = as_model(made, tmp_path)
+    build = compile(model, targets()[target], {}, tmp_path)
+    if build.emulate is None:
+        pytest.skip("qemu-user is not installed here")
+    feed = feeds(model)
+    assert error(build.emulate(feed), model.oracle(feed)) < 1e-5
 
 
 @pytest.mark.slow

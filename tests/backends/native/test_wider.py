@@ -1,0 +1,52 @@
+"""Networks of volumes, of signals and with growing images, small: right on every tensor, the same bits on any threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.graphs import as_model, error, feeds
+from backends.native.test_networks import runs
+from models.wider import WIDER
+from neo_cli.backends.native import compile
+from neo_cli.targets.devices import targets
+
+# Steps that these networks must not fall back to.
+PLAIN = (
+    " = Conv(",
+    " = ConvTranspose(",
+    " = LSTM(",
+    " = GRU(",
+    " = MaxPool(",
+    " = BatchNormalization(",
+    " = Pad(",
+    " = Split(",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [(name, "LINUX_X86_64" if index % 2 else "ml_c5") for index, name in enumerate(WIDER)],
+)
+def test_every_tensor_agrees_with_onnx_runtime(tmp_path: Path, name, target):
+    if not runs(target):
+        pytest.skip(f"this machine does not run {target}'s code")
+    model = as_model(WIDER[name](True), tmp_path)
+    build = compile(model, targets()[target], {"check_all": True}, tmp_path)
+    assert "tensors compared" in build.notes[-1]
+    text = (tmp_path / "3-layout.txt").read_text()
+    assert [op for op in PLAIN if op in text] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unet3d", "wavenet", "lstm"])
+def test_the_bits_do_not_depend_on_the_number_of_threads(start, name):
+    found = []
+    for threads in (1, 2, 5):
+        model, engine = start(WIDER[name](True), threads=threads)
+        found.append(engine.run(feeds(model)))
+    assert error(found[0], model.oracle(feeds(model))) < 5e-6
+    assert all(np.array_equal(found[0][key], other[key]) for other in found[1:] for key in found[0])
