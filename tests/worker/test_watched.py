@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from neo_cli.worker.watched import settle, watched
+from neo_cli.worker.watched import LEFT_BEHIND, settle, watched
 
 
 class Enough(Exception):
@@ -39,3 +39,15 @@ def test_what_comes_too_late_is_undone_once() -> None:
     gate.set()
     settle(10)
     assert undone == ["made"]
+
+
+def test_nobody_waits_for_what_needs_no_undoing() -> None:
+    gate = threading.Event()
+
+    def look() -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        watched(lambda: gate.wait(30), look, 0.01)
+    assert LEFT_BEHIND == []
+    gate.set()

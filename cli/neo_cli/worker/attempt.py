@@ -136,7 +136,7 @@ class Attempt:
             raise Fenced
         journal.line("COMPLETED")
 
-    def _meanwhile(self, work: Callable[[], T], undo: Callable[[T], Any] = lambda made: None) -> T:
+    def _meanwhile(self, work: Callable[[], T], undo: Callable[[T], Any] | None = None) -> T:
         """The result of a slow step; the lease is renewed and the job looked at while it goes on."""
         return watched(work, self._look, LOOK, undo)
 

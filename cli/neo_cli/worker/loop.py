@@ -23,14 +23,14 @@ SETTLE = 60.0  # seconds for transfers of jobs that ended before them
 
 
 class Interruption:
-    """Remembers TERM and INT, and that the supervisor has gone: the attempt is given back, no other is taken."""
+    """Remembers TERM, INT and QUIT, and that the supervisor has gone: the attempt is given back, no other is taken."""
 
     def __init__(self, supervisor: int | None = None) -> None:
         self.asked = False
         self._supervisor = supervisor
 
     def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, self._ask)
         for number in (signal.SIGHUP, signal.SIGPIPE):  # a closed terminal or pipe is nothing to a runner
             signal.signal(number, signal.SIG_IGN)

@@ -10,8 +10,9 @@ T = TypeVar("T")
 LEFT_BEHIND: list[threading.Thread] = []
 
 
-def watched(work: Callable[[], T], look: Callable[[], Any], pause: float, undo: Callable[[T], Any]) -> T:
-    """The result of `work`. When `look` raises meanwhile, the thread is left behind and its result `undo`ne."""
+def watched(work: Callable[[], T], look: Callable[[], Any], pause: float, undo: Callable[[T], Any] | None = None) -> T:
+    """The result of `work`. When `look` raises meanwhile, the thread is left behind and its result `undo`ne; without
+    `undo` nobody waits for it."""
     result: list[T] = []
     errors: list[BaseException] = []
     lock, given_up = threading.Lock(), threading.Event()
@@ -25,7 +26,7 @@ def watched(work: Callable[[], T], look: Callable[[], Any], pause: float, undo: 
         with lock:
             result.append(made)
             late = given_up.is_set()
-        if late:
+        if late and undo:
             undo(made)
 
     thread = threading.Thread(target=carry_out, daemon=True)
@@ -39,9 +40,10 @@ def watched(work: Callable[[], T], look: Callable[[], Any], pause: float, undo: 
     except BaseException:
         with lock:
             given_up.set()
-        if result:
+        if result and undo:
             undo(result[0])
-        LEFT_BEHIND.append(thread)
+        if undo:
+            LEFT_BEHIND.append(thread)
         raise
     if errors:
         raise errors[0]
