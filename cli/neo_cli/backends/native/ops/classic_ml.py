@@ -8,7 +8,8 @@ from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
 from neo_cli.backends.native.ops import types
 from neo_cli.backends.native.ops.reading import integer, integers, needed, number, text
-from neo_cli.backends.native.ops.trees import ML, POSTS, labels_of
+from neo_cli.backends.native.ops.tree_classes import POSTS
+from neo_cli.backends.native.ops.trees import ML, labels_of
 
 
 def _floats(node: Node, name: str) -> np.ndarray:

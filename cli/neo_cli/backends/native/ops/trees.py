@@ -11,10 +11,10 @@ from neo_cli.backends.native.operators import Context, operator
 from neo_cli.backends.native.ops import types
 from neo_cli.backends.native.ops.forest import Ensemble, Flat, classic, flatten, modern
 from neo_cli.backends.native.ops.reading import needed, text
+from neo_cli.backends.native.ops.tree_classes import POSTS, many_classes, one_class, posted, two_classes
 
 ML = "ai.onnx.ml"
 LANES, BLOCK = 16, 64  # walks at once; rows for which one tree's nodes stay in the nearest cache
-POSTS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 
 
@@ -115,16 +115,24 @@ for (int r = 0; r < {LANES} && t + r < {trees}; r++) {{ {add} }}
 }} }}"""
 
 
-def _based(values: np.ndarray, targets: int, trees: int, how: str) -> str:
-    """Average and base values, added to z."""
-    lines = [f"for (int k = 0; k < {targets}; k++) z[k] /= {trees};"] if how == "AVERAGE" else []
-    if values.size:
-        base = values if values.size == targets else np.resize(values, targets)
-        if targets <= 8 or len(set(base.tolist())) > 1:
-            lines += [f"z[{k}] += {types.literal(v, 'float64')};" for k, v in enumerate(base.tolist()) if v]
-        elif base[0]:
-            lines.append(f"for (int k = 0; k < {targets}; k++) z[k] += {types.literal(base[0].item(), 'float64')};")
-    return " ".join(lines)
+def scored(ensemble: Ensemble, targets: int, how: str) -> tuple[Ensemble, int, list[str]]:
+    """(the ensemble, sums a row, for each target the condition that some leaf of the row has a number for it).
+
+    ONNX Runtime shows 0 for a target that no leaf of a row names, whatever its base value. Where only the row decides
+    that, a second sum beside each target's is made of ones.
+    """
+    trees: dict[int, list[set[int]]] = {}
+    for (tree, _), leaf in ensemble.leaves.items():
+        trees.setdefault(tree, []).append({target for target, _ in leaf})
+    each = [set.intersection(*leaves) for leaves in trees.values()] if ensemble.splits and ensemble.leaves else []
+    named = {target for leaf in ensemble.leaves.values() for target, _ in leaf}
+    always = named if not ensemble.splits else set[int]().union(*each)
+    if named <= always:
+        return ensemble, targets, ["1" if k in named else "0" for k in range(targets)]
+    leaves = {key: [*leaf, *((targets + k, 1.0) for k, _ in leaf)] for key, leaf in ensemble.leaves.items()}
+    test = {"MIN": "< PM_INF", "MAX": "> -PM_INF"}.get(how, "> 0")
+    conditions = [f"(z[{targets + k}] {test})" for k in range(targets)]
+    return Ensemble(ensemble.splits, leaves, ensemble.roots), 2 * targets, conditions
 
 
 def _tensor(node: Node, name: str) -> np.ndarray:
@@ -133,22 +141,29 @@ def _tensor(node: Node, name: str) -> np.ndarray:
     return np.asarray(found if found is not None and np.size(found) else node.attrs.get(name, ()), np.float64)
 
 
-def _posted(post: str, count: int) -> str:
-    """The post transform over `float p[count]`."""
-    return f"pm_post({POSTS.index(post)}, p, {count});" if post != "NONE" else ""
-
-
 def _regression(
     node: Node, ctx: Context, ensemble: Ensemble, targets: int, how: str, base: np.ndarray, post: str
 ) -> str:
-    y = node.outputs[0]
+    """Sums with base values; a single target knows no post transform but PROBIT, as in ONNX Runtime."""
+    y, trees = node.outputs[0], len(ensemble.roots)
+    if targets == 1:
+        post = post if post == "PROBIT" else "NONE"
+        sums, has = targets, ["1"]
+    else:
+        ensemble, sums, has = scored(ensemble, targets, how)
+    finish = f"for (int k = 0; k < {targets}; k++) z[k] /= {trees}; " if how == "AVERAGE" else ""
+    if base.size and base.size not in (1, targets):
+        raise ctx.refuse(node, f"it has {base.size} base values")
+    shifts = base.tolist() if base.size == targets else base.tolist() * targets
+    finish += " ".join(f"z[{k}] += {types.literal(v, 'float64')};" for k, v in enumerate(shifts) if v)
+    finish += " ".join(f" if (!{test}) z[{k}] = 0;" for k, test in enumerate(has) if test != "1")
     put = types.store(y.dtype, "y0", f"i * {targets} + k", "p[k]" if post != "NONE" else "z[k]")
-    finish = _based(base, targets, len(ensemble.roots), how)
     if post != "NONE":
         finish += (
-            f" float p[{targets}]; for (int k = 0; k < {targets}; k++) p[k] = (float)z[k]; {_posted(post, targets)}"
+            f" float p[{targets}]; for (int k = 0; k < {targets}; k++) p[k] = (float)z[k]; {posted(post, targets)}"
         )
-    return ensemble_code(node, ctx, ensemble, targets, how, f"{finish} for (int k = 0; k < {targets}; k++) {put}")
+    finish += f" for (int k = 0; k < {targets}; k++) {put}"
+    return ensemble_code(node, ctx, ensemble, sums, how, finish)
 
 
 @operator("TreeEnsembleRegressor", domain=ML)
@@ -181,37 +196,20 @@ def labels_of(node: Node, ctx: Context, name: str = "classlabels_int64s") -> lis
 
 @operator("TreeEnsembleClassifier", domain=ML)
 def classifier(node: Node, ctx: Context) -> str:
-    """Labels and scores; with two classes and one score ONNX Runtime's rules for the other apply."""
+    """Labels and scores; one class and two have rules of their own in ONNX Runtime."""
     ensemble = classic(node.attrs, "class")
-    labels, base = labels_of(node, ctx), _tensor(node, "base_values")
-    post = text(node, "post_transform", "NONE")
-    count = len(labels)
-    used = {target for leaf in ensemble.leaves.values() for target, _ in leaf}
+    labels, base, post = labels_of(node, ctx), _tensor(node, "base_values"), text(node, "post_transform", "NONE")
+    count, leaves = len(labels), ensemble.leaves.values()
+    if base.size not in (0, count) and (count != 2 or base.size != 1):
+        raise ctx.refuse(node, f"it has {base.size} base values for {count} classes")
+    positive = all(weight >= 0 for leaf in leaves for _, weight in leaf)
+    single = len({target for leaf in leaves for target, _ in leaf}) == 1
+    ensemble, sums, has = scored(ensemble, count, "SUM")
     table = ctx.constant(np.array(labels, np.int64))
-    positive = all(weight >= 0 for leaf in ensemble.leaves.values() for _, weight in leaf)
-    if count == 2 and len(used) == 1:
-        one = used.pop()
-        if one == 1 and base.size != 2:
-            base = np.array([0.0, base[0] if base.size else 0.0])
-        finish = _binary(one, base, positive, post, table)
-        return ensemble_code(node, ctx, ensemble, 2, "SUM", finish)
-    finish = _based(base, count, 1, "SUM")
-    finish += (
-        f" int best = 0; for (int k = 1; k < {count}; k++) best = z[k] > z[best] ? k : best; y0[i] = {table}[best];"
-    )
-    finish += f" float p[{count}]; for (int k = 0; k < {count}; k++) p[k] = (float)z[k]; {_posted(post, count)}"
-    finish += f" for (int k = 0; k < {count}; k++) y1[i * {count} + k] = p[k];"
-    return ensemble_code(node, ctx, ensemble, count, "SUM", finish)
-
-
-def _binary(one: int, base: np.ndarray, positive: bool, post: str, table: str) -> str:
-    """One score for two classes: the other is its complement (weights that are probabilities) or its negative."""
-    shift = float(base[1]) if base.size == 2 else (float(base[0]) if base.size else 0.0)
-    line = f"const float s = (float)(z[{one}] + {types.literal(shift, 'float64')}); y0[i] = {table}[s > {0.5 if positive else 0}];"
-    if post == "PROBIT":
-        return f"{line} y1[i * 2] = 1 - pm_probit(s); y1[i * 2 + 1] = pm_probit(s);"
-    if positive:
-        return f"{line} y1[i * 2] = 1 - s; y1[i * 2 + 1] = s;"
-    if post == "LOGISTIC":
-        return f"{line} y1[i * 2] = pm_logistic(-s); y1[i * 2 + 1] = pm_logistic(s);"
-    return f"{line} y1[i * 2] = -s; y1[i * 2 + 1] = s;"
+    if count == 1:
+        finish = one_class(base, post)
+    elif count == 2:
+        finish = two_classes(base, post, has, table, positive, single)
+    else:
+        finish = many_classes(base, post, has, table)
+    return ensemble_code(node, ctx, ensemble, sums, "SUM", finish)
