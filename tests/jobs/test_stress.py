@@ -11,7 +11,7 @@ from jobs.stress import GOOD, drive
 
 @pytest.mark.parametrize(
     ("processes", "jobs", "kills"),
-    [(4, 80, 16), pytest.param(8, 300, 40, marks=pytest.mark.slow)],
+    [(4, 80, 16), pytest.param(8, 600, 80, marks=pytest.mark.long)],
 )
 def test_promises_hold_whoever_is_killed(tmp_path: Path, processes: int, jobs: int, kills: int) -> None:
     figures = drive(tmp_path, processes, jobs, kills, seed=7)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -112,8 +113,7 @@ def test_order_does_not_depend_on_the_clock(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("rounds", [50, pytest.param(1000, marks=pytest.mark.long)])
-def test_stop_against_finish_and_two_claims(tmp_path: Path, rounds: int) -> None:
+def test_stop_against_finish_and_two_claims(tmp_path: Path, rounds: int = 1000) -> None:
     """Cases 63 and 65: one end, one owner, whoever is faster."""
     stores = [SqliteStore(str(tmp_path / "jobs.db")) for _ in range(2)]
     for store in stores:
@@ -146,6 +146,57 @@ def test_stop_against_finish_and_two_claims(tmp_path: Path, rounds: int) -> None
         assert ends == [COMPLETED if moved[1] else STOPPED]
     for store in stores:
         store.close()
+
+
+# The second time as nobody: that user may not be able to read this interpreter, which has loaded all it needs by then.
+AS_NOBODY = """
+import io, os, sys
+from neo_cli.entry.context import Context
+from neo_cli.entry.main import run
+def listed(home):
+    out, err = io.StringIO(), io.StringIO()
+    environ = {"NEO_HOME": home, "PATH": os.defpath, "HOME": home}
+    return run(Context(("list-compilation-jobs",), environ, io.StringIO(), out, err)), out.getvalue(), err.getvalue()
+assert listed(sys.argv[1])[0] == 0
+if sys.argv[3:]: os.setgid(65534); os.setuid(65534)
+code, out, err = listed(sys.argv[2])
+sys.stdout.write(out); sys.stderr.write(err); sys.exit(code)
+"""
+
+
+def _listed(good: Path, home: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-c", AS_NOBODY, str(good), str(home), *more]
+    return subprocess.run(line, capture_output=True, text=True, cwd="/")
+
+
+@pytest.mark.parametrize("content", [b"no database" * 500, b"SQLite format 3\0" + bytes(4080)])
+def test_a_store_that_cannot_be_used_ends_a_command_with_one_sentence(tmp_path: Path, content: bytes) -> None:
+    """Case 52 at the command line: exit code 255, no traceback, and the file is as it was."""
+    file = tmp_path / "state" / "jobs.db"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    done = _listed(tmp_path / "good", tmp_path)
+    assert done.returncode == 255 and done.stdout == "", done
+    assert done.stderr.strip().count("\n") == 0 and str(file) in done.stderr and "Traceback" not in done.stderr
+    assert file.read_bytes() == content
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make somebody else's file")
+def test_somebody_elses_store_is_left_alone() -> None:
+    """Case 52, wrong owner: nobody opens root's store."""
+    with tempfile.TemporaryDirectory(prefix="neo-owner-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        store = SqliteStore(str(home / "state" / "jobs.db"))
+        store.add(job("a"), {})
+        store.close()
+        (home / "state").chmod(0o755)
+        for file in (home / "state").iterdir():
+            file.chmod(0o600)
+        before = (home / "state" / "jobs.db").read_bytes()
+        done = _listed(home / "good", home, "nobody")
+        assert done.returncode == 255 and "jobs.db cannot be opened" in done.stderr, done
+        assert done.stderr.strip().count("\n") == 0 and (home / "state" / "jobs.db").read_bytes() == before
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])

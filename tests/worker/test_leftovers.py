@@ -92,7 +92,22 @@ def test_too_much_disk_and_too_many_processes_are_reasons(tmp_path: Path, monkey
     monkeypatch.setattr(limits.tree, "usage", lambda root: (0, limits.PROCESSES + 1))
     with pytest.raises(InternalError, match="more than 2000 processes"):
         watch.look()
-    assert [limits.size({"N": text}, "N") for text in ("", "7", "2K", "1.5G", "x")] == [None, 7, 2048, None, None]
+    assert [limits.size({"N": text}, "N") for text in ("", "7", "2K")] == [None, 7, 2048]
+    for text in ("1.5G", "x", "G", "-1"):
+        with pytest.raises(InternalError, match=r"N is '.*'; it must be a whole number of bytes"):
+            limits.size({"N": text}, "N")
+
+
+def test_a_job_that_takes_too_much_disk_is_ended(house: House) -> None:
+    house.environ["NEO_JOB_DISK"] = "1M"
+    house.create("a")
+    script = "(folder / 'big').write_bytes(bytes(3 * 2**20))\nimport time; time.sleep(60)"
+    assert finish(runner(house, script, before="import neo_cli.worker.limits as l; l.DISK_EVERY = 1\n")) == 0
+    assert (
+        reason(house, "a")
+        == "InternalServerError: The compiler ran out of disk: it may use 1048576 bytes (NEO_JOB_DISK)."
+    )
+    assert not list(work_folder(house.environ, "a", 1).parent.iterdir()) and house.output == []
 
 
 def test_a_fork_bomb_is_ended(house: House) -> None:

@@ -40,12 +40,14 @@ class Limits:
 
 
 def size(environ: Mapping[str, str], name: str) -> int | None:
-    """Bytes of a setting such as "6G" or "800000"; None when it is not set or not understood."""
+    """Bytes of a setting such as "6G" or "800000"; None when it is not set. Raises InternalError."""
     text = environ.get(name, "").strip().upper()
     if text.isdigit():
         return int(text)
     if text and text[:-1].isdigit() and text[-1] in UNITS:
         return int(text[:-1]) * UNITS[text[-1]]
+    if text:
+        raise InternalError(f"{name} is '{text}'; it must be a whole number of bytes, or one with K, M, G or T.")
     return None
 
 
