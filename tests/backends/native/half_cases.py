@@ -86,12 +86,12 @@ CASES = {
 }
 
 
-def modelled(graph: onnx.ModelProto, folder: Path, threads: int = 1) -> tuple[Model, Engine]:
+def modelled(graph: onnx.ModelProto, folder: Path, threads: int = 1, **options: object) -> tuple[Model, Engine]:
     """The graph compiled for AMX, with the tile instructions replaced by a model of the registers, for this machine."""
     model = as_model(graph, folder)
     host = replace(targets()["LINUX_X86_64"], cpu="x86_64_v2", features=())
-    program = compiler.lower(model, AMX, host, {}, compiler.Stages(folder))
-    assert "conv_halves(&h" in program.text
+    program = compiler.lower(model, AMX, host, options, compiler.Stages(folder))
+    assert "conv_halves(&halves" in program.text
     text = MODEL.read_text(encoding="utf-8") + program.text
     library = build.library(text, host, replace(AMX, flags=()), folder)
     offset = program.weights.write(folder / compiler.PARAMS)

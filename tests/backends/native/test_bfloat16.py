@@ -7,14 +7,15 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from backends.graphs import as_model, error, feeds
-from backends.native.half_cases import BF16, CASES, bound, modelled, reference, spread, top1
+from backends.native.half_cases import BF16, CASES, bound, modelled, nearest, reference, spread, top1
 from backends.native.test_kernels import cases, conv
 from compiling import compile_here
-from models.builders import BUILDERS
+from models.builders import BUILDERS, Graph
 from neo_cli.backends.native import build, compile, compiler, emulate, tuning
 from neo_cli.backends.native.cpus import cpu_of
 from neo_cli.base.errors import CompileError
@@ -34,7 +35,7 @@ here = pytest.mark.skipif(not BF16, reason="this processor does not multiply bfl
 def test_a_layer_differs_from_float32_by_its_operands_rounding_alone(start, name):
     model, engine = start(CASES[name], threads=2, winograd="off", **HALF)
     feed = feeds(model)
-    assert "conv_halves(&h" in (engine.library.path.parent / "5-compiled.c").read_text()
+    assert "conv_halves(&halves" in (engine.library.path.parent / "5-compiled.c").read_text()
     found, wanted = engine.run(feed)["y"], reference(CASES[name], feed)
     assert np.abs(found - wanted).max() < 3e-6 * np.abs(wanted).max()
     exact = model.oracle(feed)["y"]
@@ -51,7 +52,7 @@ def test_random_convolutions(start, case):
     graph = conv(**case)
     model, engine = start(graph, threads=2, winograd="off", **HALF)
     feed = feeds(model)
-    if "conv_halves(&h" in (engine.library.path.parent / "5-compiled.c").read_text():
+    if "conv_halves(&halves" in (engine.library.path.parent / "5-compiled.c").read_text():
         wanted = reference(graph, feed)
     else:  # depthwise, or too few channels: float32
         wanted = model.oracle(feed)["y"]
@@ -79,16 +80,12 @@ def test_networks_agree_on_a_model_of_the_tile_registers(tmp_path: Path, name):
 
 def test_rounding_is_to_nearest_even_and_keeps_nan(tmp_path: Path):
     """The conversion without vcvtneps2bf16, through a matrix that picks out one input for each output."""
-    from models.builders import Graph
-
     g = Graph("identity", 1)
     y = g.op("MatMul", g.input("x", [4, 32]), g.constant(np.eye(32, dtype=np.float32)))
     _, engine = modelled(g.finish({"y": (y, [4, 32])}), tmp_path)
     bits = np.arange(4 * 32, dtype=np.uint32) * 0x00012345 + 0x3F800000
     bits[:4] = 0x3F808000, 0x3F818000, 0x3F807FFF, 0x3F808001  # ties down and up, below and above a tie
     values = bits.view(np.float32).reshape(4, 32)
-    from backends.native.half_cases import nearest
-
     assert np.array_equal(engine.run({"x": values})["y"], nearest(values))
     values = values.copy()
     values[0, 0] = np.array(0x7F800001, np.uint32).view(np.float32)  # rounded as a number it would be infinite
@@ -121,7 +118,7 @@ def test_float32_stays_the_default(tmp_path: Path):
     for options in ({}, {"precision": "float32"}, {"precision": "auto"}):
         made = compile(model, targets()["LINUX_X86_64"], {"mcpu": "sapphirerapids", **options}, tmp_path)
         assert made.precision == "float32" and "avx512_bf16" not in made.cpu_features
-        assert "conv_halves(&h" not in made.temps["5-compiled.c"].read_text()
+        assert "conv_halves(&halves" not in made.temps["5-compiled.c"].read_text()
 
 
 def test_other_processors_are_refused_with_those_that_have_it():
@@ -153,6 +150,39 @@ def test_every_tensor_of_a_network_is_near_and_the_bits_do_not_depend_on_threads
     for other in found[1:]:
         assert all(np.array_equal(array, other[key]) for key, array in found[0].items())
     assert error(found[0], model.oracle(feeds(model))) < 2e-2
+
+
+def inverted() -> onnx.ModelProto:
+    """An inverted residual block, wide enough for bands of rows."""
+    g = Graph("inverted", 5)
+    x = g.op("Relu", g.conv(g.input("x", [1, 3, 96, 96]), 3, 16, 3, 2))
+    y = g.op("Relu", g.conv(x, 16, 96, 1))
+    y = g.op("Relu", g.conv(y, 96, 96, 3, 1, groups=96))
+    return g.finish({"y": (g.op("Add", g.conv(y, 96, 16, 1), x), [1, 16, 48, 48])})
+
+
+@here
+@pytest.mark.slow
+def test_bands_of_rows_give_the_same_bits(start):
+    found = []
+    for bands, threads in (("auto", 1), ("auto", 3), ("off", 2)):
+        model, engine = start(inverted(), threads=threads, bands=bands, **HALF)
+        found.append(engine.run(feeds(model))["y"])
+    assert "fast.Band" in (engine.library.path.parent.parent / "build0" / "3-layout.txt").read_text()
+    assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.slow
+def test_bands_of_rows_give_the_same_bits_on_a_model_of_the_tile_registers(tmp_path: Path):
+    found = []
+    for bands in ("auto", "off"):
+        folder = tmp_path / bands
+        folder.mkdir()
+        model, engine = modelled(inverted(), folder, threads=2, bands=bands)
+        found.append(engine.run(feeds(model))["y"])
+        engine.close()
+    assert "fast.Band" in (tmp_path / "auto" / "3-layout.txt").read_text()
+    assert np.array_equal(*found)
 
 
 @here

@@ -109,10 +109,14 @@ def halves(node: Node, ctx: Context) -> str:
     act: Act = attrs.get("act") or NONE
     add_pitch = add.pitch if add is not None else (0, 0, 0)
     ctx.include("bf16.h")
-    buffer = ctx.scratch(kept.blocks * lines * columns * words, private=True)
-    return f"""\
-static const idx tap[] = {{{", ".join(map(str, taps))}}}, window[] = {{{", ".join(map(str, kept.windows or (0,)))}}};
-static const struct halves h = {{
+    shared = n == len(kept.parts) == 1 and band == units and kept.blocks > 1 and not ctx.inside
+    buffer, name = (
+        ctx.scratch(kept.blocks * lines * columns * words, private=not shared),
+        f"halves_{ctx.step}_{ctx.prefix}",
+    )
+    ctx.declare(f"""\
+static const idx {name}_tap[] = {{{", ".join(map(str, taps))}}}, {name}_window[] = {{{", ".join(map(str, kept.windows or (0,)))}}};
+static const struct halves {name} = {{
     .c = {{
         .in_block = {lines * columns * words}, .in_row = {kept.stride * columns * words},
         .out_image = {y.pitch[0]}, .out_plane = {y.pitch[1]}, .out_row = {y.pitch[2]},
@@ -120,15 +124,16 @@ static const struct halves h = {{
         .images = {n}, .height = {height}, .width = {width}, .blocks = {kept.blocks}, .panel = {plan.panel},
         .taps = {len(taps)}, .run = {run}, .skip = {unused}, .pitch = {kept.step * words}, .vectors = {vectors}, .sections = {outs},
         .rows = {tiles.rows}, .columns = {tiles.columns}, .add_after = {int(bool(attrs.get("add_after")))},
-        {act.fields(ctx)}, .tap = tap,
+        {act.fields(ctx)}, .tap = {name}_tap,
         {kernels}
     }},
     .image = {x.pitch[0]}, .plane = {x.pitch[1]}, .line = {kept.line}, .pixel = {kept.pixel}, .sources = {blocks_of(icg, lanes)},
-    .words = {words}, .windows = {len(kept.windows)}, .window = window, .window_row = {kept.row}, .flat = {int(one_line)},
+    .words = {words}, .windows = {len(kept.windows)}, .window = {name}_window, .window_row = {kept.row}, .flat = {int(one_line)},
     .stride = {kept.stride}, .span = {kept.span}, .width = {columns}, .band = {band},
     .tiles = {"tiles_{}_{}".format(*_shape(tiles, tiles.rows, tiles.columns)) if cpu.tiles else 0},
 }};
-""" + _calls(node, ctx, kept, vectors, buffer)
+""")
+    return _calls(node, ctx, kept, vectors, name, buffer, shared)
 
 
 def _shape(tiles: Tiles, rows: int, columns: int) -> tuple[int, int]:
@@ -167,8 +172,8 @@ def _kernels(ctx: Context, tiles: Tiles, vectors: int, outs: int, pitch: int) ->
     return f".tile = {{{made[0]}}}, .edge = {{{made[1]}}}, .edge_columns = {tiles.edge[1] if tiles.edge else 0},"
 
 
-def _calls(node: Node, ctx: Context, kept: Buffer, vectors: int, buffer: str) -> str:
-    """The call, or one for each group."""
+def _calls(node: Node, ctx: Context, kept: Buffer, vectors: int, name: str, buffer: str, shared: bool) -> str:
+    """The call, or one for each group; a step before it where the threads share one buffer."""
     x, y, add, attrs, parts = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs, kept.parts
     assert x is not None
     lanes, (ocg, icg) = ctx.cpu.lanes, parts.shape[1:3]
@@ -179,7 +184,8 @@ def _calls(node: Node, ctx: Context, kept: Buffer, vectors: int, buffer: str) ->
     w, b = ctx.constant(np.concatenate(packed)), ctx.constant(np.concatenate(biases))
     start = x.first - attrs["pads"][0] * x.pitch[2] - attrs["pads"][1] * x.layout.block
     added = "0" if add is None else f"x3 + {add.first} + g * {outs * add.pitch[1]}"
+    fill = f"halves_share(&{name}, f, x0 + {start}, {buffer});\nPHASE;\n" if shared else ""
     return f"""\
-for (int g = 0; g < {len(parts)}; g++)
-    conv_halves(&h, f, x0 + {start} + g * {sources * x.pitch[1]}, (const float *){w} + g * {packed[0].size},
-                {b} + g * {outs * lanes}, {added}, y0 + {y.first} + g * {outs * y.pitch[1]}, {buffer});"""
+{fill}for (int g = 0; g < {len(parts)}; g++)
+    conv_halves(&{name}, f, x0 + {start} + g * {sources * x.pitch[1]}, (const float *){w} + g * {packed[0].size},
+                {b} + g * {outs * lanes}, {added}, y0 + {y.first} + g * {outs * y.pitch[1]}, {buffer}, {int(shared)});"""

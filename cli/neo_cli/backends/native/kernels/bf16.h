@@ -40,9 +40,9 @@ NEVER void halves_windows(const struct halves *h, const float *in, int lines, in
             for (; to < end; to += VL) *(vh *)to = (vh){0};
         }
 }
-/* Round `count` pixels of `lines` lines into the buffer; a block of 32 channels is two of the source. */
-NEVER void halves_fill(const struct halves *h, const float *in, int lines, int count, float *buffer) {
-    for (int b = 0; b < h->c.blocks; b++)
+/* Round blocks [b0, b1) of `count` pixels of `lines` lines into the buffer; a block of 32 channels is two of the source. */
+NEVER void halves_fill(const struct halves *h, const float *in, int b0, int b1, int lines, int count, float *buffer) {
+    for (int b = b0; b < b1; b++)
         for (int l = 0; l < lines; l++) {
             const float *low = in + 2 * b * h->plane + l * h->line, *high = low + h->plane;
             uint16_t *to = (uint16_t *)(buffer + b * h->c.in_block + (idx)l * h->width * h->words);
@@ -138,9 +138,16 @@ ALWAYS void tiles_micro(const struct conv *c, const float *in, const float *w, c
     }
 #endif
 
-/* The whole convolution; `buffer` is this thread's. A thread has some of the units, or some of the output channels. */
+/* Where one buffer holds the whole input, all threads fill it, a step before the convolution. */
+NEVER void halves_share(const struct halves *h, const struct frame *f, const float *in, float *buffer) {
+    SPLIT(h->c.blocks);
+    const int lines = h->flat ? 1 : (h->c.height - 1) * h->stride + h->span;
+    halves_fill(h, in, begin, end, lines, h->flat ? h->c.width : h->width, buffer);
+}
+
+/* The whole convolution; `buffer` is this thread's or, when `shared`, filled. A thread has some units, or some channels. */
 NEVER void conv_halves(const struct halves *h, const struct frame *f, const float *in, const float *w, const float *bias,
-                       const float *add, float *out, float *buffer) {
+                       const float *add, float *out, float *buffer, int shared) {
     const struct conv *c = &h->c;
     const int groups = (c->sections + c->vectors - 1) / c->vectors, across = (c->width + c->columns - 1) / c->columns;
     const int units = h->flat ? across : (c->height + c->rows - 1) / c->rows, tiles = h->flat ? 1 : across;
@@ -160,11 +167,12 @@ NEVER void conv_halves(const struct halves *h, const struct frame *f, const floa
         for (int u = u0; u < u1; u += h->band) {
             const int end = MIN(u + h->band, u1), size = h->flat ? c->columns : c->rows;
             const int first = u * size, last = MIN(end * size, h->flat ? c->width : c->height); /* pixels, or output rows */
-            const idx begin = h->flat ? first : (idx)first * h->stride * h->width;
-            if (h->windows) halves_windows(h, in + image * h->image + first * h->line, last - first, h->width, buffer);
-            else if (h->flat) halves_fill(h, in + image * h->image + first * h->pixel, 1, last - first, buffer);
-            else halves_fill(h, in + image * h->image + first * h->stride * h->line, (last - first - 1) * h->stride + h->span,
-                             h->width, buffer);
+            const idx begin = shared ? 0 : h->flat ? first : (idx)first * h->stride * h->width;
+            if (shared) ;
+            else if (h->windows) halves_windows(h, in + image * h->image + first * h->line, last - first, h->width, buffer);
+            else if (h->flat) halves_fill(h, in + image * h->image + first * h->pixel, 0, c->blocks, 1, last - first, buffer);
+            else halves_fill(h, in + image * h->image + first * h->stride * h->line, 0, c->blocks,
+                             (last - first - 1) * h->stride + h->span, h->width, buffer);
             conv_band(c, buffer - begin * h->words, w, bias, add ? add + image * c->add_image : 0, out + image * c->out_image,
                       u * tiles, end * tiles, g0, g1);
         }
