@@ -3,7 +3,7 @@
     python tests/bench/native_latency.py [--target ml_c5] [--threads 1 2] [--rounds 12] [--model FILE.onnx] NAME...
 
 Prints medians and minima in milliseconds, and native's ratio to the better of the two peers. NAME is one of
-tests/models/builders.py, or a path of an ONNX file. The peers' workers sleep before the next engine's turn.
+tests/models/builders.py or wider.py, or a path of an ONNX file. The peers' workers sleep before the next engine's turn.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from backends.graphs import as_model, error, feeds
 from models.builders import BUILDERS
+from models.wider import WIDER
 from neo_cli.backends.native import compile
 from neo_cli.model.model import Model
 from neo_cli.runtime.engines.native import Engine
@@ -94,16 +95,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=0.25)
+    parser.add_argument("--cpu", action="store_true", help="processor time in place of the clock's, on a busy machine")
     asked = parser.parse_args()
+    clock = time.process_time if asked.cpu else time.perf_counter
     for name in asked.names:
-        graph = BUILDERS[name](False) if name in BUILDERS else onnx.load(name)
+        graph = (BUILDERS | WIDER)[name](False) if name in BUILDERS | WIDER else onnx.load(name)
         with tempfile.TemporaryDirectory() as folder:
             model = as_model(graph, Path(folder))
             for threads in asked.threads:
                 run, engine, note = native(model, asked.target, Path(folder), threads)
                 off = error(engine.run(feeds(model)), model.oracle(feeds(model)))
                 calls = {"native": run, "ort": onnxruntime(model, threads), "openvino": openvino(model, threads)}
-                found = measure(calls, asked.rounds, asked.seconds)
+                found = measure(calls, asked.rounds, asked.seconds, clock)
                 told = {k: (statistics.median(v), min(v)) for k, v in found.items()}
                 mine = told.pop("native")
                 ratios = [mine[i] / min(t[i] for t in told.values()) for i in (0, 1)]

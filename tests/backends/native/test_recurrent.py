@@ -61,7 +61,7 @@ def test_every_form(start, target):
 
 
 def test_threads_share_a_wide_layer_and_change_no_bit(start):
-    form = ("LSTM", "forward", 9, 1, 16, 200, True, True)
+    form = ("LSTM", "forward", 9, 1, 16, 450, True, True)
     found = []
     for threads in (1, 2, 3, 5):
         model, engine = start(layers([form]), threads=threads)

@@ -8,7 +8,7 @@ from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
 
 GROUP = 2  # kernels/recurrent.h: hidden blocks whose gates are in registers together
-SHARE = 256 << 10  # bytes of weights that are worth a thread, which waits for the others at each step
+SHARE = 1 << 20  # bytes of weights that are worth a thread, which waits for the others at each step
 
 
 @operator("fast.LSTM", "fast.GRU")
