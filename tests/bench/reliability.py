@@ -30,9 +30,11 @@ from neo_cli.jobs import launch, life
 from neo_cli.jobs.logs import log_path
 from neo_cli.packaging.unpack import unpack
 from neo_cli.worker.sandbox import probe
+from reliability import test_last_moments, test_limit_race, test_removed_files
 from reliability.test_escapes import ways_out
 from worker.conftest import House, wait_for
 from worker.test_attempt import finish, runner
+from worker.test_leftovers import mixed
 from worker.test_sandbox import available
 
 SLEEPER = "import time\nprint('ready', flush=True)\ntime.sleep(300)"
@@ -135,6 +137,12 @@ def killed_runners(folder: Path, times: int) -> dict[str, float]:
     }  # fmt: skip
 
 
+def races(folder: Path, rounds: int) -> dict[str, Any]:
+    """Stops against publications, and creators against NEO_MAX_JOBS."""
+    stops = test_last_moments.race(_made(folder / "stops"), rounds)
+    return {"stops": stops, "limit": test_limit_race.LIMIT, **test_limit_race.race(_made(folder / "limit") / "jobs.db")}
+
+
 def hostile_models(folder: Path) -> dict[str, Any]:
     """Models that run code where they are loaded carelessly, as whole jobs."""
     escapes = not_failed = 0
@@ -184,12 +192,17 @@ def damaged_files(folder: Path, times: int) -> dict[str, int]:
 def rows(figures: dict[str, Any]) -> list[str]:
     """The table's rows."""
     store, runs, requests = figures["store"], figures["runners"], figures["requests"]
+    races, jobs, kills = figures["races"], figures["mixed"], figures["kills"]
     models, escapes, files = figures["models"], figures["escapes"], figures["files"]
     kinds = "pickle, joblib, TorchScript, exported programs, Lambda, WriteFile"
     tiers = " and ".join(f"{found['tried']} in {tier}" for tier, found in escapes.items())
     return [
         f"| workers of one store killed (KILL) or frozen (STOP) while {store['processes']} of them made {store['transitions']} moves of jobs | {store['killed']} and {store['frozen']} | jobs lost {store['jobs_lost']}, acknowledged moves lost {store['acknowledged_lost']}, jobs ended twice {store['ended_twice']}, illegal moves {store['illegal_moves']}, database damaged {store['damaged']} |",
         f"| runners killed in the middle of a compilation | {runs['runners_killed']} | {runs['runners_killed'] - runs['jobs_not_completed']} COMPLETED by a second attempt; nothing ran any more after {runs['seconds_until_nothing_runs']} s; the next command noticed in {runs['seconds_a_command_takes_to_notice']:.2f} s; the second attempt was at work after {runs['seconds_until_another_attempt']} s |",
+        f"| a stop against the publication of the artifact, at every step of it | {sum(races['stops'].values())} | COMPLETED with its artifact {races['stops']['COMPLETED']}, STOPPED without one {races['stops']['STOPPED']}, anything else {races['stops']['contradictions']} |",
+        f"| creates by {test_limit_race.PROCESSES} processes at once under a limit of {races['limit']} jobs | {races['created'] + races['refused']} | created {races['created']}, refused {races['refused']}, at most {races['most']} at a time |",
+        f"| mixed jobs: failed, crashed, without a result, runner killed three times, stopped, completed | {jobs['jobs']} | other ends than these {jobs['wrong_ends']}, files left {jobs['files_left']}, processes left {jobs['processes_left']} |",
+        f"| kills at each write to the store's disk, the `-wal` and `-shm` files deleted after it | {sum(kills.values())} | all that was acknowledged there {kills['whole']}, damage told {kills['told']}, damage in silence {kills['silent']} |",
         f"| wrong requests and command lines | {requests['bad_requests']} | accepted {requests['accepted']}, tracebacks {requests['tracebacks']} |",
         f"| hostile archives | {figures['archives']['hostile_archives']} | unpacked {figures['archives']['unpacked']} |",
         f"| models that run code when loaded carelessly ({kinds}), as whole jobs | {models['hostile_models']} | files written, connections made, artifacts published: {models['escapes']} |",
@@ -210,6 +223,9 @@ def main() -> None:
         stress = drive(_made(folder / "stress"), 4 if quick else 8, 60 if quick else 600, 8 if quick else 80, seed=1)
         broken = sum(count for key, count in stress.items() if key not in GOOD)
         figures: dict[str, Any] = {"store": {**stress, "promises_broken": broken}}
+        figures["races"] = races(folder, 50 if quick else 1000)
+        figures["mixed"] = mixed(House(_made(folder / "mixed")), 12 if quick else 200)
+        figures["kills"] = test_removed_files.kills(_made(folder / "kills"), 6 if quick else 1)
         figures["requests"] = wrong_lines(folder)
         figures["archives"] = hostile_archives(folder)
         figures["runners"] = killed_runners(folder, 2 if quick else 10)

@@ -42,8 +42,8 @@ def files(house: House) -> set[str]:
     return kept | set(house.output)
 
 
-@pytest.mark.parametrize("count", [pytest.param(20, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)])
-def test_nothing_is_left_of_mixed_jobs(house: House, count: int) -> None:
+def mixed(house: House, count: int) -> dict[str, int]:
+    """Jobs of six kinds, one runner after the other: how they ended, and what they left: files, processes."""
     for number in range(count):
         house.create(f"j{number}")
     results = {"artifact", "report"}
@@ -61,15 +61,21 @@ def test_nothing_is_left_of_mixed_jobs(house: House, count: int) -> None:
             process = runner(house, ODD)
         time.sleep(0.1)
     finish(process)
-    jobs = {n: house.store.get(f"j{n}") for n in range(count)}
-    for number, job in jobs.items():
-        assert job is not None
-        assert job.status == ENDS[number % 6], job
-        assert (job.reason or "").startswith("InternalServerError: The worker of the job was lost 3 times") == (
-            number % 6 == 3
+    wrong = 0
+    for number in range(count):
+        done = house.store.get(f"j{number}")
+        lost = (
+            done is not None and (done.reason or "") == "InternalServerError: The worker of the job was lost 3 times."
         )
+        wrong += done is None or done.status != ENDS[number % 6] or lost != (number % 6 == 3)
     sweep(house.store, house.environ)
-    assert files(house) == before and alive(str(house.root)) == []
+    left = files(house) ^ before
+    return {"jobs": count, "wrong_ends": wrong, "files_left": len(left), "processes_left": len(alive(str(house.root)))}
+
+
+@pytest.mark.parametrize("count", [pytest.param(24, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)])
+def test_nothing_is_left_of_mixed_jobs(house: House, count: int) -> None:
+    assert mixed(house, count) == {"jobs": count, "wrong_ends": 0, "files_left": 0, "processes_left": 0}
 
 
 def test_folders_of_attempts_that_are_not_under_way_are_swept(house: House) -> None:
