@@ -76,7 +76,7 @@ class Maker:
             for n, a in feeds.items()
         ]
         empty = [onnx.ValueInfoProto(name=n) for n in outputs]
-        sets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+        sets = [helper.make_opsetid(d, v) for d, v in (("", opset), ("com.microsoft", 1), ("ai.onnx.ml", 3))]
         model = helper.make_model(
             helper.make_graph([node], "random", values, empty, initializers), opset_imports=sets, ir_version=8
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
 from neo_cli.backends.native.ops import types
+from neo_cli.backends.native.ops.expansions import Writer, expansion
 from neo_cli.backends.native.ops.reading import integer, integers, needed, number, text
 from neo_cli.backends.native.ops.tree_classes import POSTS
 from neo_cli.backends.native.ops.trees import ML, labels_of
@@ -112,7 +115,7 @@ y0[i] = found;
 }} }}"""
 
 
-def _dots(ctx: Context, node: Node, weights: np.ndarray, bias: np.ndarray) -> str:
+def dots(ctx: Context, node: Node, weights: np.ndarray, bias: np.ndarray) -> str:
     """float z[k] = bias[k] + sum of x[i, c] * weights[k, c]."""
     x = needed(node, 0)
     _, width = _shape(node)
@@ -125,8 +128,37 @@ for (int k = 0; k < {count}; k++) {{ float a = {b}; for (idx c = 0; c < {width};
 
 
 def _post(node: Node, count: int) -> str:
+    """The post transform over z[count]; a single number knows PROBIT only, as in ONNX Runtime."""
     post = text(node, "post_transform", "NONE")
-    return f"pm_post({POSTS.index(post)}, z, {count});" if post != "NONE" else ""
+    if post == "NONE" or (count == 1 and post != "PROBIT"):
+        return ""
+    return f"pm_post({POSTS.index(post)}, z, {count});"
+
+
+@expansion("FeatureVectorizer", domain=ML)
+def feature_vectorizer(w: Writer) -> None:
+    """Columns of all inputs side by side, as floats; missing ones are zero."""
+    sizes = [int(n) for n in w.attribute("inputdimensions", ())]
+    parts = []
+    for k in range(len(w.node.input)):
+        shape = w.value(k).shape
+        rows, width = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
+        x = w.reshape(w.cast(w.name(k), "float32"), rows, width)
+        wanted = sizes[k] if k < len(sizes) else width
+        parts.append(w.cut(x, 1, 0, wanted) if wanted < width else x)
+        if wanted > width:
+            parts.append(w.const(np.zeros((rows, wanted - width))))
+    w.op("Concat", *parts, out=w.result(0), axis=1)
+
+
+@expansion("OneHotEncoder", domain=ML)
+def one_hot_encoder(w: Writer) -> None:
+    """A new last axis: 1 where the number is the category, cut to an integer first."""
+    categories = w.attribute("cats_int64s", ())
+    if not len(categories):
+        raise w.refuse("its categories are text")
+    x = w.reshape(w.cast(w.name(0), "int64"), *w.value(0).shape, 1)
+    w.cast(w.op("Equal", x, w.const(list(categories), "int64")), "float32", out=w.result(0))
 
 
 @operator("LinearRegressor", domain=ML)
@@ -134,10 +166,10 @@ def linear_regressor(node: Node, ctx: Context) -> str:
     ctx.include("plain_trees.h")
     rows, _ = _shape(node)
     targets = integer(node, "targets", 1)
-    dots = _dots(ctx, node, _floats(node, "coefficients"), _floats(node, "intercepts"))
+    sums = dots(ctx, node, _floats(node, "coefficients"), _floats(node, "intercepts"))
     return f"""{{ SPLIT({rows});
 for (idx i = begin; i < end; i++) {{
-{dots}
+{sums}
 {_post(node, targets)}
 for (int k = 0; k < {targets}; k++) y0[i * {targets} + k] = z[k];
 }} }}"""
@@ -148,12 +180,14 @@ def linear_classifier(node: Node, ctx: Context) -> str:
     ctx.include("plain_trees.h")
     rows, width = _shape(node)
     labels, weights = labels_of(node, ctx, "classlabels_ints"), _floats(node, "coefficients")
-    dots = _dots(ctx, node, weights, _floats(node, "intercepts"))
+    sums = dots(ctx, node, weights, _floats(node, "intercepts"))
     count, table = weights.size // width, ctx.constant(np.array(labels, np.int64))
     if count == 1 and len(labels) == 2:  # one score: the other class has its complement
         post = text(node, "post_transform", "NONE")
-        score = {"LOGISTIC": "pm_logistic(z[0])", "PROBIT": "pm_probit(z[0])"}.get(post, "z[0]")
-        other = "pm_logistic(-z[0])" if post == "LOGISTIC" else f"1 - {score}"
+        if post == "PROBIT":
+            raise ctx.refuse(node, "PROBIT of one score for two classes, which ONNX Runtime leaves half written")
+        score = "pm_logistic(z[0])" if post == "LOGISTIC" else "z[0]"
+        other = "pm_logistic(-z[0])" if post == "LOGISTIC" else "1 - z[0]"
         tail = f"y0[i] = {table}[z[0] > 0]; y1[i * 2] = {other}; y1[i * 2 + 1] = {score};"
     else:
         tail = f"""int best = 0;
@@ -161,7 +195,7 @@ for (int k = 1; k < {count}; k++) best = z[k] > z[best] ? k : best;
 y0[i] = {table}[best];
 {_post(node, count)}
 for (int k = 0; k < {count}; k++) y1[i * {count} + k] = z[k];"""
-    return f"{{ SPLIT({rows});\nfor (idx i = begin; i < end; i++) {{\n{dots}\n{tail}\n}} }}"
+    return f"{{ SPLIT({rows});\nfor (idx i = begin; i < end; i++) {{\n{sums}\n{tail}\n}} }}"
 
 
 def _kernel(ctx: Context, node: Node, vectors: str, width: int) -> str:
@@ -184,17 +218,19 @@ def _kernel(ctx: Context, node: Node, vectors: str, width: int) -> str:
 
 @operator("SVMRegressor", domain=ML)
 def svm_regressor(node: Node, ctx: Context) -> str:
+    """Kernels of the support vectors, or without any a product with the row; ONNX Runtime knows no post transform here."""
     ctx.include("plain_trees.h")
     rows, width = _shape(node)
     many, rho = integer(node, "n_supports", 0), _floats(node, "rho")
-    w, v = ctx.constant(_floats(node, "coefficients")), ctx.constant(_floats(node, "support_vectors"))
-    if not many:
-        raise ctx.refuse(node, "it has no support vectors")
     one = "z[0] > 0 ? 1 : -1" if integer(node, "one_class", 0) else "z[0]"
+    if many:
+        w, v = ctx.constant(_floats(node, "coefficients")), ctx.constant(_floats(node, "support_vectors"))
+        sums = f"""float z[1] = {{ {types.literal(rho[0].item() if rho.size else 0.0, "float32")} }};
+for (idx s = 0; s < {many}; s++) {{ {_kernel(ctx, node, v, width)} z[0] += {w}[s] * kv; }}"""
+    else:
+        sums = dots(ctx, node, _floats(node, "coefficients"), rho[:1])
     return f"""{{ SPLIT({rows});
 for (idx i = begin; i < end; i++) {{
-float z[1] = {{ {types.literal(rho[0].item() if rho.size else 0.0, "float32")} }};
-for (idx s = 0; s < {many}; s++) {{ {_kernel(ctx, node, v, width)} z[0] += {w}[s] * kv; }}
-{_post(node, 1)}
+{sums}
 y0[i] = {one};
 }} }}"""

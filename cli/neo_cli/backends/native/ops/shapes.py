@@ -44,7 +44,8 @@ def _classic(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Value | 
         return [(dtype, (rows, int(attrs.get("n_targets", 1))))]
     if op == "SVMClassifier":
         classes = len(attrs.get("classlabels_ints") or ())
-        columns = classes if classes == 2 or len(attrs.get("prob_a") or ()) else classes * (classes - 1) // 2
+        single = classes == 2 or len(attrs.get("prob_a") or ()) or not len(attrs.get("vectors_per_class") or ())
+        columns = classes if single else classes * (classes - 1) // 2
         return [("int64", (rows,)), ("float32", (rows, columns))] if classes else None
     if op in ("TreeEnsembleClassifier", "LinearClassifier"):
         name = "classlabels_ints" if op != "TreeEnsembleClassifier" else "classlabels_int64s"

@@ -6,8 +6,9 @@ import numpy as np
 
 from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
-from neo_cli.backends.native.ops.classic_ml import _floats, _kernel, _shape
+from neo_cli.backends.native.ops.classic_ml import _floats, _kernel, _shape, dots
 from neo_cli.backends.native.ops.reading import text
+from neo_cli.backends.native.ops.tree_classes import POSTS
 from neo_cli.backends.native.ops.trees import ML, labels_of
 
 COUPLE = """
@@ -41,14 +42,43 @@ static __attribute__((unused)) void pm_couple(const float *r, float *q, float *p
 """
 
 
+def _both(node: Node, ctx: Context, post: str) -> str:
+    """The scores of two classes from their one number s."""
+    if post == "PROBIT":
+        raise ctx.refuse(node, "PROBIT of one score for two classes, which ONNX Runtime leaves half written")
+    if post == "LOGISTIC":
+        return "y1[i * 2] = pm_logistic(-s); y1[i * 2 + 1] = pm_logistic(s);"
+    return f"y1[i * 2] = {'-s' if post == 'NONE' else '1 - s'}; y1[i * 2 + 1] = s;"
+
+
+def _linear(node: Node, ctx: Context, labels: list[int]) -> str:
+    """Without support vectors: a product for each class; of two the second wins above a limit, else the larger."""
+    rows, _ = _shape(node)
+    weights, count, post = _floats(node, "coefficients"), len(labels), text(node, "post_transform", "NONE")
+    limit = "z[best] >= 0.5f" if (weights >= 0).all() else "z[best] > 0"
+    second = f"if ({limit}) best = 1;" if count == 2 else ""
+    posted = f"pm_post({POSTS.index(post)}, z, {count});" if post != "NONE" else ""
+    return f"""{{ SPLIT({rows});
+for (idx i = begin; i < end; i++) {{
+{dots(ctx, node, weights, np.repeat(_floats(node, "rho")[:1], count))}
+int best = 0;
+for (int k = 1; k < {count}; k++) best = z[k] > z[best] ? k : best;
+{second}
+y0[i] = {ctx.constant(np.array(labels, np.int64))}[best];
+{posted}
+for (int k = 0; k < {count}; k++) y1[i * {count} + k] = z[k];
+}} }}"""
+
+
 @operator("SVMClassifier", domain=ML)
 def svm_classifier(node: Node, ctx: Context) -> str:
     ctx.include("plain_trees.h")
     ctx.declare(COUPLE)
     labels = labels_of(node, ctx, "classlabels_ints")
     counts = [int(v) for v in node.attrs.get("vectors_per_class", ())]
-    if not counts or text(node, "post_transform", "NONE") != "NONE":
-        raise ctx.refuse(node, "only the form with support vectors and without a post transform")
+    if not counts:
+        return _linear(node, ctx, labels)
+    post = text(node, "post_transform", "NONE")
     rows, width = _shape(node)
     many, classes = sum(counts), len(counts)
     pairs = classes * (classes - 1) // 2
@@ -65,13 +95,14 @@ def svm_classifier(node: Node, ctx: Context) -> str:
             f"r[i1 * {classes} + i2] = v; r[i2 * {classes} + i1] = 1 - v;"
         )
         before = f"float r[{n2}], q[{n2}], p[{classes}], qp[{classes}];"
+        scores, two = classes, ""
         after = f"pm_couple(r, q, p, qp, {classes}); for (int k = 0; k < {classes}; k++) y1[i * {classes} + k] = p[k];"
     else:
         scores = 2 if classes == 2 else pairs
-        before = after = ""
-        pair = "votes[s > 0 ? i1 : i2]++; " + (
-            "y1[i * 2] = -s; y1[i * 2 + 1] = s;" if classes == 2 else f"y1[i * {scores} + e] = s;"
-        )
+        before, after, two = "", "", _both(node, ctx, post) if classes == 2 else ""
+        pair = f"votes[s > 0 ? i1 : i2]++; {two or f'y1[i * {scores} + e] = s;'}"
+    if post != "NONE" and not two:
+        after += f"\npm_post({POSTS.index(post)}, y1 + i * {scores}, {scores});"
     return f"""{{ SPLIT({rows});
 for (idx i = begin; i < end; i++) {{
 {before}
