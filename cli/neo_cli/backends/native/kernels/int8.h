@@ -70,6 +70,21 @@ ALWAYS qi q_dot(qi acc, qx x, const int8_t *w) {
 enum { Q_STEP = 128 };
 #endif
 
+/* a * b + c, rounded once, for whole numbers a of 8 bits: doubles hold the product where there is no such instruction. */
+#if defined(__FMA__) || defined(__AVX512F__) || defined(__ARM_FEATURE_FMA)
+#define Q_FMA(F, BYTES, NAME) \
+    ALWAYS F NAME(F a, F b, F c) { return __builtin_elementwise_fma(a, b, c); }
+#else
+#define Q_FMA(F, BYTES, NAME)                                                                                          \
+    ALWAYS F NAME(F a, F b, F c) {                                                                                     \
+        typedef double d __attribute__((vector_size(2 * BYTES)));                                                      \
+        return __builtin_convertvector(                                                                                \
+            __builtin_convertvector(a, d) * __builtin_convertvector(b, d) + __builtin_convertvector(c, d), F);         \
+    }
+#endif
+Q_FMA(qf, QW * 4, q_fma)
+Q_FMA(qf16, 64, q_fma16)
+
 Q_VECTOR(q8, QW * 4, qb);
 enum { Q_GROUP = QW / 4 }; /* pixels of which a vector holds the bytes of 16 channels */
 
@@ -128,7 +143,7 @@ ALWAYS qb q_finish(const struct qfinish *f, const qi *acc, const qf *factor, con
     for (int k = 0; k < 4; k++) {
         const qf a = q_between(v[k], f->low, f->high) + q_floats(12582912.0f) - q_floats(12582912.0f - f->zero);
         const qf b = __builtin_convertvector(__builtin_convertvector(*(const qq *)add[k], qi) - f->add_shift, qf);
-        v[k] = f->own_first ? a * own + (b * other + fixed) : b * other + (a * own + fixed);
+        v[k] = f->own_first ? q_fma(a, own, q_fma(b, other, fixed)) : q_fma(b, other, q_fma(a, own, fixed));
     }
     return q_bytes(v, f->add_low, f->add_high, f->add_zero);
 }

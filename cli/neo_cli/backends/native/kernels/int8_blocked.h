@@ -109,7 +109,7 @@ NEVER void q_add(const struct frame *f, const struct qimage *s, const q8 *x, con
         for (idx i = 0; i < (idx)t->width * QB; i += QB) {
             const qf16 a = __builtin_convertvector(__builtin_convertvector(*(const q16 *)(p + i), qi16) - shift, qf16);
             const qf16 b = __builtin_convertvector(__builtin_convertvector(*(const q16 *)(q + i), qi16) - c->add_shift, qf16);
-            qf16 v = a * own + (b * other + fixed);
+            qf16 v = q_fma16(a, own, q_fma16(b, other, fixed));
             v = __builtin_elementwise_min(__builtin_elementwise_max(v, low), high);
             *(q16 *)(o + i) = __builtin_convertvector((qi16)(v + 12582912.0f) - (0x4B400000 - c->add_zero), q16);
         }
