@@ -12,7 +12,7 @@ import pytest
 
 from entry.test_local_engine import REQUEST, Shell
 
-NAMES = {"": 252, "a" * 64: 254, "-a": 252, "a_b": 254, "ü": 254, "a\n": 254, "a b": 254, "a.b": 254, "a-": 254}
+NAMES = {"": 252, "a" * 64: 254, "-a": 254, "a_b": 254, "ü": 254, "a\n": 254, "a b": 254, "a.b": 254, "a-": 254}
 
 
 @pytest.fixture
@@ -26,13 +26,17 @@ def create(**members: object) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names(neo: Shell, name: str) -> None:
-    if name != "-a":  # an option, to the command line
-        said = neo(
-            "create-compilation-job", "--cli-input-json", create(CompilationJobName=name), code=NAMES[name] or 254
-        )
-        assert "compilationJobName" in said or "CompilationJobName" in said
-        assert "Traceback" not in said
+    said = neo("create-compilation-job", "--cli-input-json", create(CompilationJobName=name), code=NAMES[name])
+    assert "compilationJobName" in said or "CompilationJobName" in said
+    assert "Traceback" not in said
+    describe = ("describe-compilation-job", f"--compilation-job-name={name}")
+    assert "ompilationJobName" in neo(*describe, code=NAMES[name])
     assert neo("list-compilation-jobs") == {"CompilationJobSummaries": []}
+
+
+def test_a_name_that_looks_like_an_option_is_one(neo: Shell) -> None:
+    said = neo("describe-compilation-job", "--compilation-job-name", "-a", code=252)
+    assert "argument --compilation-job-name: expected one argument" in said
 
 
 def test_a_name_of_sixty_three_letters_is_good(neo: Shell) -> None:
@@ -56,7 +60,7 @@ def test_files_that_are_none(neo: Shell, tmp_path: Path) -> None:
     (tmp_path / "bom.json").write_bytes(b"\xef\xbb\xbf" + create().encode())
     (tmp_path / "binary.json").write_bytes(bytes(range(128, 256)))
     (tmp_path / "deep.json").write_text("[" * 50_000)
-    for name in ("missing.json", "", "binary.json", "deep.json"):
+    for name in ("missing.json", "", "bom.json", "binary.json", "deep.json"):
         said = neo("create-compilation-job", "--cli-input-json", f"file://{tmp_path}/{name}", code=252)
         assert said.count("\n") < 6 and "Traceback" not in said and len(said) < 1500
     said = neo(
@@ -110,9 +114,18 @@ def test_a_terminal_that_knows_no_unicode(tmp_path: Path, locale: str) -> None:
 
 
 def test_a_token_of_rows_that_are_gone_goes_on(neo: Shell) -> None:
-    """Case 56: the page's last job was deleted meanwhile."""
+    """Case 56: the page's last job was deleted meanwhile; and a token that somebody wrote himself is refused."""
+    neo.environ["NEO_SLOTS"] = "1"
     for name in "abc":
         neo("create-compilation-job", "--cli-input-json", create(CompilationJobName=name))
-    page = neo("list-compilation-jobs", "--max-items", "1", "--sort-by", "Name")
-    first = page["CompilationJobSummaries"][0]["CompilationJobName"]
-    assert first == "a" and page["NextToken"]
+    by_name = ("list-compilation-jobs", "--sort-by", "Name", "--sort-order", "Ascending")
+    page = neo(*by_name, "--max-results", "1", "--no-paginate")
+    assert [job["CompilationJobName"] for job in page["CompilationJobSummaries"]] == ["a"]
+    neo("wait", "compilation-job-completed-or-stopped", "--compilation-job-name", "a", code=255)  # there is no archive
+    neo("delete-compilation-job", "--compilation-job-name", "a")
+    rest = neo(*by_name, "--next-token", page["NextToken"])
+    assert [job["CompilationJobName"] for job in rest["CompilationJobSummaries"]] == ["b", "c"]
+    for token in (page["NextToken"][:-4], "zzzz", page["NextToken"][::-1]):
+        assert "ValidationException" in neo(*by_name, "--next-token", token, code=254)
+    other = ("list-compilation-jobs", "--sort-by", "Status", "--next-token", page["NextToken"])
+    assert "ValidationException" in neo(*other, code=254)
