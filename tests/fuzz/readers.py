@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import pickle
 import shutil
@@ -16,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -86,21 +88,49 @@ def archive(file: Path) -> None:
 
 
 def pickled(file: Path) -> None:
-    """CPython's unpickler makes room for whatever memo number it is told (LONG_BINPUT); the job's memory cap is the
-    guard against that, so such files are left out here."""
-    import pickletools
-
     from neo_cli.model import unpickle
+    from neo_cli.model.pickle_scan import Absurd, scan
 
     try:
-        if any(op.name == "LONG_BINPUT" and arg > 10_000 for op, arg, _ in pickletools.genops(file.read_bytes())):
-            return
-    except Exception:  # no pickle to the end; the memo number may come before the break
-        if b"r" in file.read_bytes():
-            return
+        scan(file.read_bytes())
+    except Absurd:
+        pass
     try:
         unpickle.load(file, ("python", "numpy"))
     except Exception:  # who reads pickles expects anything, and makes one sentence of it
+        return
+
+
+def keras(file: Path) -> None:
+    """What is looked at before Keras sees the file; HDF5's own library reads it."""
+    from neo_cli.base.errors import InputError
+    from neo_cli.frontends.keras_files import configuration
+
+    try:
+        configuration(file)
+    except InputError:
+        return
+
+
+def zipped(file: Path) -> None:
+    from neo_cli.base.errors import InputError
+    from neo_cli.packaging.zips import check
+    from neo_cli.runtime.untar import Caps
+
+    try:
+        check(file, Caps())
+    except InputError:
+        return
+
+
+def exported(file: Path) -> None:
+    from neo_cli.base.errors import InputError
+    from neo_cli.frontends.pytorch_file import kind
+    from neo_cli.frontends.pytorch_guard import refuse_code
+
+    try:
+        refuse_code(file, kind(file))
+    except InputError:
         return
 
 
@@ -167,6 +197,37 @@ def _pickle_seed() -> bytes:
     return pickle.dumps({"a": [1, 2.0, "x"], "b": np.arange(4.0), "c": ("y", None)})
 
 
+def _keras_seed() -> bytes:
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as made:
+        made.attrs["model_config"] = '{"class_name": "Sequential", "config": {"name": "s", "layers": []}}'
+        made.create_dataset("model_weights/dense/kernel", data=[[1.0, 2.0]], compression="gzip")
+    return stream.getvalue()
+
+
+def _zip_seed() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("config.json", "{}" * 40)
+        made.writestr("weights", bytes(range(99)))
+    return stream.getvalue()
+
+
+def _exported_seed() -> bytes:
+    program = {
+        "graph_module": {"graph": {"nodes": [{"target": "torch.ops.aten.add.Tensor", "inputs": [{"name": "self"}]}]}},
+        "guards_code": ["L['x'].size()[0] <= 512"],
+        "sizes": [{"expr_str": "Add(Symbol('s7'), Integer(1))"}],
+    }
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        made.writestr("m/archive_format", "pt2")
+        made.writestr("m/models/model.json", json.dumps(program))
+    return stream.getvalue()
+
+
 READERS = {
     "params": Reader(params, "net.params", _params_seed),
     "weights": Reader(weights, "net.weights", _weights_seed),
@@ -174,6 +235,9 @@ READERS = {
     "onnx": Reader(onnx, "net.onnx", _onnx_seed),
     "archive": Reader(archive, "net.tar", _archive_seed),
     "pickle": Reader(pickled, "net.pkl", _pickle_seed),
+    "keras": Reader(keras, "net.h5", _keras_seed),
+    "zip": Reader(zipped, "net.keras", _zip_seed),
+    "exported": Reader(exported, "net.pt2", _exported_seed),
 }
 
 

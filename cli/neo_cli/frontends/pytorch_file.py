@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.base.errors import InputError
+from neo_cli.frontends.pytorch_guard import CANNOT, UNREADABLE
 from neo_cli.model.pickle_scan import scan
 
 WRONG = "Please make sure the framework you select is correct."
-CANNOT = "Framework cannot load PyTorch model."
 SUFFIXES = (".pth", ".pt", ".pt2")
 LFS = b"version https://git-lfs"
 DTYPES = {
@@ -71,7 +71,7 @@ def kind(path: Path) -> str:
                 return "torchscript"
             pickles = [n for n in whole if n.endswith("data.pkl")]
             globals_ = _globals(archive.read(pickles[0])) if pickles else None
-    except (zipfile.BadZipFile, OSError, ValueError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{CANNOT} {path.name} is a broken zip archive: {error}.") from error
     if globals_ is None:
         raise InputError(f"{CANNOT} {path.name} is a zip archive without a PyTorch model. {_instead()}")
@@ -103,15 +103,15 @@ def _globals(data: bytes) -> set[str]:
 
 def traced_inputs(path: Path) -> list[Traced] | None:
     """Shapes and dtypes of the example inputs that torch.jit.trace kept in the file; None for scripted modules."""
-    with zipfile.ZipFile(path) as archive:
-        names = [n for n in archive.namelist() if n.endswith("traced_inputs.pkl")]
-        if not names:
-            return None
-        data = archive.read(names[0])
     try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if n.endswith("traced_inputs.pkl")]
+            if not names:
+                return None
+            data = archive.read(names[0])
         scan(data)
         held = _Reader(io.BytesIO(data)).load()
-    except (pickle.UnpicklingError, AttributeError, IndexError, KeyError, TypeError, ValueError, EOFError):
+    except UNREADABLE:
         return None  # an example that is no plain list of tensors: the request must say the shapes
     groups = held.values() if isinstance(held, dict) else [held]
     for group in groups:

@@ -15,6 +15,7 @@ import pickle
 import pickletools
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ from neo_cli.base.errors import InputError
 from neo_cli.model.pickle_scan import scan
 
 CANNOT = "Framework cannot load PyTorch model."
+# what zipfile, zlib and json raise for bytes that are none of theirs, and Python for JSON of another form
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError, RuntimeError,
+    pickle.UnpicklingError,
+)  # fmt: skip
 FILES = {"save", "from_file"}
 NETWORK = {"rpc_async", "rpc_sync", "rpc_remote"}
 NAMESPACES = {
@@ -68,7 +74,14 @@ TENSORS = re.compile(
 
 
 def refuse_code(path: Path, kind: str) -> None:
-    """Raise InputError for what the file ("torchscript" or "exported") may not do."""
+    """Raise InputError for what the file ("torchscript" or "exported") may not do, and for a broken one."""
+    try:
+        _look(path, kind)
+    except UNREADABLE as error:
+        raise InputError(f"{CANNOT} {path.name} is broken: {' '.join(str(error).split())[:200]}.") from error
+
+
+def _look(path: Path, kind: str) -> None:
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             inner = name.split("/", 1)[-1]
