@@ -31,6 +31,7 @@ class Cpu:
 
     `panel` is the bytes of packed weights that stay in the first-level cache while pixels pass by, `band` the bytes of
     input that stay in the second level. `broadcast` False: weights are multiplied by a lane of a loaded vector (NEON).
+    `row` is the pixels that a depthwise convolution makes at once.
     `halves`: how many times as fast bfloat16 products are (0: none are made), in `tiles` registers of AMX.
     """
 
@@ -42,21 +43,22 @@ class Cpu:
     panel: int
     band: int
     broadcast: bool = True
+    row: int = 4
     halves: float = 0.0
     tiles: bool = False
     flags: tuple[str, ...] = ()
     int8: Int8 = WIDE
 
 
-AVX512 = Cpu("avx512", 16, 14, 2, 28, 36 << 10, 600 << 10, flags=("-mprefer-vector-width=512",))
+AVX512 = Cpu("avx512", 16, 14, 2, 28, 36 << 10, 600 << 10, row=14, flags=("-mprefer-vector-width=512",))
 BF16 = replace(AVX512, name="avx512_bf16", halves=1.9)
 AMX = replace(AVX512, name="amx", halves=5.0, tiles=True)  # an estimate: this code was never executed
-AVX2 = Cpu("avx2", 8, 6, 2, 12, 16 << 10, 160 << 10)
+AVX2 = Cpu("avx2", 8, 6, 2, 12, 16 << 10, 160 << 10, row=7)
 AVX = Cpu("avx", 8, 5, 2, 10, 16 << 10, 160 << 10)
 SSE = Cpu("sse", 4, 5, 2, 10, 16 << 10, 160 << 10)
 SSE32 = Cpu("sse32", 4, 2, 2, 5, 16 << 10, 160 << 10)  # eight registers
-NEON64 = Cpu("neon64", 4, 8, 2, 16, 16 << 10, 256 << 10, broadcast=False)
-NEON32 = Cpu("neon32", 4, 3, 2, 6, 16 << 10, 160 << 10, broadcast=False)
+NEON64 = Cpu("neon64", 4, 8, 2, 16, 16 << 10, 256 << 10, broadcast=False, row=7)
+NEON32 = Cpu("neon32", 4, 3, 2, 6, 16 << 10, 160 << 10, broadcast=False, row=7)
 SCALAR = Cpu("scalar", 1, 2, 2, 4, 8 << 10, 96 << 10)
 
 # The first record whose architecture and features the target has. A target has those for bfloat16 only when it is asked for.

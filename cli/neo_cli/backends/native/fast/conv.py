@@ -229,8 +229,7 @@ def _depthwise(node: Node, ctx: Context, window: Taps) -> str:
     wide[:channels] = window.weights.reshape(channels, count_taps)
     w = ctx.constant(wide.reshape(blocks, lanes, count_taps).transpose(0, 2, 1))
     b = ctx.constant(padded(_bias(node), channels, lanes))
-    limit = 14 if lanes == 16 else 7 if not ctx.cpu.broadcast else 4
-    count = min(ow, math.ceil(ow / math.ceil(ow / limit)))
+    count = min(ow, math.ceil(ow / math.ceil(ow / ctx.cpu.row)))
     rest = ow % count
     name = f"depthwise_{kd}x{kh}x{kw}_p{sw * lanes}_d{dw * lanes}_{count}_{rest}_o{out_pixel}"
     ctx.include("depthwise.h")
