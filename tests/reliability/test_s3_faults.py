@@ -109,3 +109,35 @@ def test_an_answer_that_is_lost_is_not_an_object_that_is_lost(
     else:
         with pytest.raises(InputError, match="NoSuchUpload"):
             prepared.commit()
+
+
+def test_the_version_that_was_seen_first_is_the_one_that_is_read(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 19 where the bucket keeps versions: a newer one that comes between the look and the read is not taken."""
+    real = s3.client()
+    real.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first = real.put_object(Bucket=bucket, Key="k", Body=b"first")["VersionId"]
+
+    class Meddled:
+        def __getattr__(self, name: str) -> Any:
+            if name == "get_object":
+                real.put_object(Bucket=bucket, Key="k", Body=b"newer")
+            return getattr(real, name)
+
+    monkeypatch.setattr(s3, "client", lambda name=None: Meddled())
+    fetched = s3.fetch(f"s3://{bucket}/k", tmp_path / "g", LIMIT)
+    assert fetched.path.read_bytes() == b"first" and fetched.version == first
+    assert real.get_object(Bucket=bucket, Key="k")["Body"].read() == b"newer"
+
+
+@pytest.mark.parametrize("step", ["head_object", "get_object"])
+def test_an_input_that_may_not_be_read_is_the_callers_fault(
+    bucket: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 35."""
+    real = s3.client()
+    real.put_object(Bucket=bucket, Key="k", Body=b"x")
+    monkeypatch.setattr(s3, "client", lambda name=None: Refusing(real, step))
+    with pytest.raises(InputError, match=r"Access denied while reading s3://models/k \(AccessDenied\)"):
+        s3.fetch(f"s3://{bucket}/k", tmp_path / "g", LIMIT)
