@@ -13,6 +13,7 @@ from neo_cli.runtime.errors import ArtifactError
 MANIFEST = "manifest"
 RECORD = "meta/artifact.json"
 FORMAT = 1  # of meta/artifact.json
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 CAPS = untar.Caps(total=64 << 30)
 
 
@@ -33,8 +34,8 @@ def verify(folder: Path) -> None:
         raise ArtifactError(f"{folder} is no compiled model: it has no manifest.")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        listed = {entry["name"]: entry["hash"] for entry in record["files"]}
-    except (ValueError, KeyError, TypeError) as error:
+        listed = {str(entry["name"]): entry["hash"] for entry in record["files"]}
+    except UNREADABLE as error:
         raise ArtifactError(f"The manifest cannot be read: {error}") from error
     present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST}
     for name in sorted(listed):
@@ -54,11 +55,21 @@ def hash_of(file: Path) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """meta/artifact.json, of a format this runtime knows."""
+    """meta/artifact.json, of a format this runtime knows, with the names, dtypes and shapes of inputs and outputs."""
     file = folder / RECORD
     if not file.is_file():
         raise ArtifactError(f"{folder} has no {RECORD}: it was not made by neo-cli, or not completely unpacked.")
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if record.get("format") != FORMAT:
-        raise ArtifactError(f"The artifact has format {record.get('format')}; this runtime reads format {FORMAT}.")
+    try:
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if record.get("format") != FORMAT:
+            raise ArtifactError(
+                f"The artifact has format {record.get('format')!a:.40}; this runtime reads format {FORMAT}."
+            )
+        for tensor in (*record["inputs"], *record["outputs"]):
+            if not isinstance(tensor["name"] + tensor["dtype"], str) or not all(
+                isinstance(n, int) for n in tensor["shape"]
+            ):
+                raise TypeError("a tensor without name, dtype and shape")
+    except UNREADABLE as error:
+        raise ArtifactError(f"{RECORD} cannot be read: {error}") from error
     return record

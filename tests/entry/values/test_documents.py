@@ -57,6 +57,21 @@ def test_bad_yaml_is_refused_in_awss_words(text: str) -> None:
     assert str(fault.value) == "Error parsing parameter 'cli-input-yaml': Invalid YAML received."
 
 
+PIECES = ["a: ", "- ", "{", "}", "[", "]", "&x ", "*x", "!!int ", "!t ", "|\n", ">-\n", "\n", "  ", "\t", "'", '"', "\\u12", "? ", ": ", ", ", "<<: ", "---\n",
+          "%YAML 1.2\n", "#", "1", "null", "\ud800", "\x00", "\ufeff", "9" * 5000, "1e999", "2026-01-01", "[" * 2000]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=9).map("".join))
+def test_any_text_is_a_document_or_refused(text: str) -> None:
+    for flag in (JSON, YAML):
+        try:
+            read(flag, text)
+        except ParamValidation as fault:
+            assert "Error parsing parameter" in str(fault) or "Invalid" in str(fault) or "must be" in str(fault), str(
+                fault
+            )
+
+
 def test_anchors_and_merges_work() -> None:
     assert read(YAML, "A: &a {x: 1}\nB:\n  <<: *a\n  y: 2\n") == {"A": {"x": 1}, "B": {"x": 1, "y": 2}}
 
