@@ -39,6 +39,7 @@ class Importer:
         self.proto, self.batch = _named(model.graph), batch
         self.opsets = {o.domain if o.domain != "ai.onnx" else "": o.version for o in self.proto.opset_import}
         self.values: dict[str, Value] = {}
+        self.sequences: dict[str, tuple[str, ...]] = {}
         self.types = {
             v.name: v.type for v in (*self.proto.graph.value_info, *self.proto.graph.input, *self.proto.graph.output)
         }
@@ -78,10 +79,12 @@ class Importer:
 
     def _node(self, source: onnx.NodeProto) -> list[Node]:
         """The node, or nothing when its results are known now."""
-        used = [self.values[name] if name else None for name in source.input]
-        if self._known(source, used):
+        parts = expand.of_sequences(source, self.values.get, self.opsets, self.sequences)
+        tensors = [] if parts is not None else [n if n not in self.sequences else "" for n in source.input]
+        used = [self.values[name] if name else None for name in tensors]
+        if parts is None and self._known(source, used):
             return []
-        parts = expand.lowered(source, self.values.get, self.opsets)
+        parts = parts or expand.lowered(source, self.values.get, self.opsets)
         if parts is not None:
             return [node for part in parts for node in self._node(part)]
         inferred = None

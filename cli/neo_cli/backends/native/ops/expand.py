@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 
 from neo_cli.backends.native import operators
 from neo_cli.backends.native.ir import Value
+from neo_cli.backends.native.ops import sequences
 from neo_cli.backends.native.ops.expansions import EXPANSIONS, Writer
 from neo_cli.base.errors import OperatorNotImplemented
 
@@ -23,6 +24,18 @@ Find = Callable[[str], Value | None]
 LIMIT = 4096  # iterations of a loop, each of which becomes code
 CONTROL = ("If", "Loop", "Scan")
 _numbers = count()
+
+
+def of_sequences(
+    node: onnx.NodeProto, find: Find, opsets: Mapping[str, int], known: sequences.Sequences
+) -> Iterator[onnx.NodeProto] | None:
+    """The nodes for an operator on sequences, of which `known` has those made so far; None for any other operator."""
+    if node.op_type == "SequenceMap":
+        return _map(node, known)
+    if node.op_type in (*sequences.RULES, "Optional") or any(name in known for name in node.input):
+        found = sequences.lowered(Writer(node, find, opsets.get("", 1), _scope(node)), known)
+        return None if found is None else iter(found)
+    return None
 
 
 def lowered(node: onnx.NodeProto, find: Find, opsets: Mapping[str, int]) -> Iterator[onnx.NodeProto] | None:
@@ -234,6 +247,20 @@ def _scan_of_batch(node: onnx.NodeProto, find: Find, opset: int) -> Iterator[onn
         for found, made in zip(parts, single.output):
             found.append(made)
     yield from _collected(node, opset, [], parts, [0] * len(parts))
+
+
+def _map(node: onnx.NodeProto, known: sequences.Sequences) -> Iterator[onnx.NodeProto]:
+    """The body for each element of a sequence; other sequences go along, tensors stay."""
+    body = next(a.g for a in node.attribute if a.name == "body")
+    scope, made = _scope(node), [list[str]() for _ in node.output]
+    for turn in range(len(known.get(node.input[0], ()))):
+        given = [known[name][turn] if name in known else name for name in node.input]
+        names = dict(zip([v.name for v in body.input], given))
+        yield from _inlined(body, names, f"{scope}{turn}.")
+        for found, value in zip(made, body.output):
+            found.append(names.get(value.name, value.name))
+    for name, found in zip(node.output, made):
+        known[name] = tuple(found)
 
 
 def _function(node: onnx.NodeProto, find: Find, opsets: Mapping[str, int]) -> Iterator[onnx.NodeProto] | None:

@@ -71,6 +71,13 @@ class Writer:
             raise self.refuse(f"its input {position} is left out")
         return found
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of any tensor that has been read."""
+        found = self._find(name)
+        if found is None:
+            raise self.refuse(f"'{name}' is no tensor")
+        return found.shape
+
     def constant(self, position: int) -> np.ndarray | None:
         """The array of an input, None when it is left out or computed."""
         found = self._find(self.name(position)) if self.name(position) else None
