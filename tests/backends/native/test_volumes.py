@@ -32,6 +32,8 @@ def steps(batch: int = 1) -> onnx.ModelProto:
     x = conv(g.input("x", [batch, 3, 7, 9, 11]), 3, 32)
     y = g.op("MaxPool", x, kernel_shape=[3, 3, 3], strides=[2, 2, 2], pads=[1] * 6)
     y = conv(g.op("Relu", g.norm(y, 32)), 32, 16)
+    scale, shift = (g.constant(g.weights(16, scale=1.0)) for _ in range(2))
+    y = g.op("LeakyRelu", g.op("InstanceNormalization", y, scale, shift))
     z = g.op("AveragePool", x, kernel_shape=[3, 2, 3], strides=[2, 2, 2], pads=[1, 1, 1, 1, 0, 1], count_include_pad=0)
     z = g.op("Sigmoid", conv(z, 32, 16, 1))
     gate = g.op("Sigmoid", conv(g.op("GlobalAveragePool", y), 16, 16, 1))

@@ -207,6 +207,15 @@ def _batch_norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     return Blocked("fast.Affine", [layout, *[None] * 4], layout, attrs)
 
 
+def _instance_norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    layout, epsilon = _present(node.inputs[0], forms_of), float(node.attrs.get("epsilon", 1e-5))
+    if layout is None or layout.last or layout.block != cpu.lanes or epsilon <= 0 or len(node.inputs[0].shape) < 3:  # type: ignore[union-attr]
+        return None
+    if any(v is None or v.const is None for v in node.inputs[1:3]):
+        return None
+    return Blocked("fast.InstanceNorm", [layout, None, None], layout, {"epsilon": epsilon})
+
+
 def _floors(node: Node) -> bool:
     """Does a whole-factor nearest resize repeat each pixel?"""
     where = node.attrs.get("coordinate_transformation_mode", "half_pixel")
@@ -255,6 +264,7 @@ RULES: dict[str, Callable[[Node, Cpu, FormsOf], Blocked | None]] = {
     "ReduceMean": _whole,
     "Concat": _concat,
     "BatchNormalization": _batch_norm,
+    "InstanceNormalization": _instance_norm,
     "Resize": _resize,
     "Upsample": _resize,
 }

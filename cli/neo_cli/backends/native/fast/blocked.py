@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from neo_cli.backends.native.fast import quantised_blocked
 from neo_cli.backends.native.fast.activations import NONE, number
 from neo_cli.backends.native.fast.conv import padded
@@ -124,3 +126,16 @@ def affine(node: Node, ctx: Context) -> str:
     scale, shift = (ctx.constant(padded(node.attrs[key], x.image[1], lanes)) for key in ("scale", "shift"))
     call = f"affine_rows(f, {image(x)}, x0, {scale}, {shift}, {image(y)}, y0);"
     return border(y, ctx) + each_sample(node, call)
+
+
+@operator("fast.InstanceNorm")
+def instance_norm(node: Node, ctx: Context) -> str:
+    """inputs: x, scale, shift (constants): each channel of a sample by its own mean and variance."""
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    ctx.include("blocked.h")
+    parts = [np.asarray(v.const, np.float32) for v in node.inputs[1:3] if v is not None]
+    scale, shift = (ctx.constant(padded(part, x.image[1], ctx.cpu.lanes)) for part in parts)
+    slices = x.image[0] if x.volume else 1
+    ending = f"{image(y)}, y0, {slices}, {number(node.attrs['epsilon'])}"
+    return border(y, ctx) + each_sample(node, f"instance_norm(f, {image(x)}, x0, {scale}, {shift}, {ending});")

@@ -177,6 +177,42 @@ NEVER void affine_rows(const struct frame *f, const struct image *s, const float
     }
 }
 
+/* (x - mean) / sqrt(variance + epsilon) * scale + shift over all pixels of a channel: of an image, or of all `slices` of a
+ * volume. Sums of rows are added up, so that they stay exact where there are many pixels. */
+NEVER void instance_norm(const struct frame *f, const struct image *s, const float *x, const float *scale, const float *shift,
+                         const struct image *t, float *y, int slices, float epsilon) {
+    const int blocks = (t->channels + VL - 1) / VL;
+    const vf share = splat(1.0f / ((float)slices * s->height * s->width));
+    SPLIT((idx)s->images / slices * blocks);
+    for (idx unit = begin; unit < end; unit++) {
+        const idx image = unit / blocks * slices, block = unit % blocks;
+        const float *p = x + s->first + image * s->image + block * s->plane;
+        float *o = y + t->first + image * t->image + block * t->plane;
+        vf mean = {0}, variance = {0};
+        for (int pass = 0; pass < 2; pass++) {
+            vf whole = {0};
+            for (idx r = 0; r < (idx)slices * s->height; r++) {
+                const float *row = p + r / s->height * s->image + r % s->height * s->row;
+                vf sum = {0};
+                for (idx i = 0; i < (idx)s->width * VL; i += VL) {
+                    const vf d = vload(row + i) - mean;
+                    sum += pass ? d * d : d;
+                }
+                whole += sum;
+            }
+            if (pass) variance = whole * share;
+            else mean = whole * share;
+        }
+        const vf factor = vload(scale + block * VL) / __builtin_elementwise_sqrt(variance + splat(epsilon));
+        const vf rest = vload(shift + block * VL);
+        for (idx r = 0; r < (idx)slices * s->height; r++) {
+            const float *row = p + r / s->height * s->image + r % s->height * s->row;
+            float *to = o + r / t->height * t->image + r % t->height * t->row;
+            for (idx i = 0; i < (idx)s->width * VL; i += VL) vstore(to + i, (vload(row + i) - mean) * factor + rest);
+        }
+    }
+}
+
 struct pool {
     int kd, kh, kw, sd, sh, sw, dd, dh, dw, front, top, left;
     int average; /* 0: largest, 1: average of what lies inside, 2: padding counts */
