@@ -233,3 +233,19 @@ def test_a_link_to_weights_outside_is_refused(tmp_path: Path) -> None:
     (inner / "net.data").symlink_to(tmp_path / "secret")
     with pytest.raises(InputError, match="outside the archive"):
         loaded(external("net.data"), inner)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("location", "../secret", "name their place twice"), ("offset", "0", "name their place twice"), ("offset", "1_0", "is not a number")],
+)  # fmt: skip
+def test_a_place_that_two_readers_take_for_two_is_refused(key: str, value: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "net.data").write_bytes(bytes(16))
+    graph = external("net.data")
+    tensor = graph.graph.initializer[0]
+    if "number" in words:
+        next(e for e in tensor.external_data if e.key == key).value = value
+    else:
+        tensor.external_data.add(key=key, value=value)
+    with pytest.raises(InputError, match=words):
+        loaded(graph, tmp_path)

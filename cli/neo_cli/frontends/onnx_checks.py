@@ -93,6 +93,8 @@ def _external(graph: onnx.ModelProto, path: Path, root: Path) -> None:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         entry = {e.key: e.value for e in tensor.external_data}
+        if len(entry) != len(tensor.external_data):  # readers differ on which one counts
+            raise InputError(f"{_FAILS} The weights '{tensor.name}' name their place twice.")
         location = entry.get("location", "")
         if not location or re.match(r"([/\\]|[A-Za-z]:)", location) or ".." in re.split(r"[/\\]", location):
             raise InputError(f"{_FAILS} The weights '{tensor.name}' lie at '{location}', outside the archive.")
@@ -107,12 +109,10 @@ def _external(graph: onnx.ModelProto, path: Path, root: Path) -> None:
             raise InputError(
                 f"{_FAILS} {location} is a Git LFS pointer and not the weights themselves; run 'git lfs pull'."
             )
-        try:
-            start, length = int(entry.get("offset", 0)), int(entry.get("length", proto.bytes_of(tensor)))
-        except ValueError:
-            raise InputError(
-                f"{_FAILS} The place of the weights '{tensor.name}' in '{location}' is not a number."
-            ) from None
+        texts = entry.get("offset", "0"), entry.get("length", str(proto.bytes_of(tensor)))
+        if not all(re.fullmatch(r"-?[0-9]{1,18}", text) for text in texts):
+            raise InputError(f"{_FAILS} The place of the weights '{tensor.name}' in '{location}' is not a number.")
+        start, length = map(int, texts)
         if start < 0 or length != proto.bytes_of(tensor) or start + length > file.stat().st_size:
             raise InputError(
                 f"{_FAILS} The weights file '{location}' is too short for '{tensor.name}', or its place is wrong."
