@@ -72,14 +72,14 @@ enum { Q_STEP = 128 };
 
 /* a * b + c, rounded once, for whole numbers a of 8 bits: doubles hold the product where there is no such instruction. */
 #if defined(__FMA__) || defined(__AVX512F__) || defined(__ARM_FEATURE_FMA)
-#define Q_FMA(F, BYTES, NAME) \
+#define Q_FMA(F, BYTES, NAME)                                                                                         \
     ALWAYS F NAME(F a, F b, F c) { return __builtin_elementwise_fma(a, b, c); }
 #else
-#define Q_FMA(F, BYTES, NAME)                                                                                          \
-    ALWAYS F NAME(F a, F b, F c) {                                                                                     \
-        typedef double d __attribute__((vector_size(2 * BYTES)));                                                      \
-        return __builtin_convertvector(                                                                                \
-            __builtin_convertvector(a, d) * __builtin_convertvector(b, d) + __builtin_convertvector(c, d), F);         \
+#define Q_FMA(F, BYTES, NAME)                                                                                         \
+    ALWAYS F NAME(F a, F b, F c) {                                                                                    \
+        typedef double d __attribute__((vector_size(2 * BYTES)));                                                     \
+        return __builtin_convertvector(                                                                               \
+            __builtin_convertvector(a, d) * __builtin_convertvector(b, d) + __builtin_convertvector(c, d), F);        \
     }
 #endif
 Q_FMA(qf, QW * 4, q_fma)

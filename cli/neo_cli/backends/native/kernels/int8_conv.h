@@ -37,7 +37,7 @@ NEVER void qconv_scatter(const struct qconv *c, const int32_t *sums, const float
 #define Q_AT(P, K) ((P) * VECTORS * QN + (K))
 #define Q_EACH(I, N) _Pragma("clang loop unroll(full)") for (int I = 0; I < (N); I++)
 /* Q_GROUP pixels of a row, from column `x` on, fewer at its end; of block `v`. */
-ALWAYS void qconv_store(const struct qconv *c, const qi *acc, const qf *factor, const q8 *add, q8 *out, const int r,
+ALWAYS void qconv_store(const struct qfinish *f, const qi *acc, const qf *factor, const q8 *add, q8 *out, const int r,
                         const int x, const int v, const int COLUMNS, const int VECTORS) {
     const int count = MIN(Q_GROUP, COLUMNS - x);
     const q8 *addends[4];
@@ -49,7 +49,7 @@ ALWAYS void qconv_store(const struct qconv *c, const qi *acc, const qf *factor, 
         by[k] = factor[k % QN];
         if (add) addends[k] = add + pixel * QB + k % QN * QW;
     }
-    qb bytes = q_finish(&c->finish, sums, by, add ? addends : 0);
+    qb bytes = q_finish(f, sums, by, add ? addends : 0);
 #if QW == 16
     bytes = (qb)__builtin_shufflevector((qi)bytes, (qi)bytes, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 #elif QW == 8
@@ -111,17 +111,18 @@ ALWAYS void qconv_micro(const struct qconv *c, const q8 *in, const int8_t *w, co
             w += (idx)skip * VECTORS * Q_STEP;
         }
     }
+    const struct qfinish finish = c->finish; /* a copy: stores of bytes may change what lies behind a pointer */
     if (c->kind) {
         int32_t sums[ROWS * COLUMNS * VECTORS * QB];
         Q_EACH(p, ROWS * COLUMNS) Q_EACH(k, VECTORS * QN) *(qi *)(sums + Q_AT(p, k) * QW) = acc[Q_AT(p, k)];
         qconv_scatter(c, sums, factor, out, ROWS, COLUMNS, VECTORS, channels);
     } else if (add) {
         Q_EACH(v, VECTORS) Q_EACH(r, ROWS) Q_EACH(x, (COLUMNS + Q_GROUP - 1) / Q_GROUP)
-        qconv_store(c, acc, (const qf *)factor + v * QN, add + v * c->add_plane + r * c->add_row,
+        qconv_store(&finish, acc, (const qf *)factor + v * QN, add + v * c->add_plane + r * c->add_row,
                     (q8 *)out + v * c->out_plane + r * c->out_row, r, x * Q_GROUP, v, COLUMNS, VECTORS);
     } else {
         Q_EACH(v, VECTORS) Q_EACH(r, ROWS) Q_EACH(x, (COLUMNS + Q_GROUP - 1) / Q_GROUP)
-        qconv_store(c, acc, (const qf *)factor + v * QN, 0, (q8 *)out + v * c->out_plane + r * c->out_row, r, x * Q_GROUP, v,
+        qconv_store(&finish, acc, (const qf *)factor + v * QN, 0, (q8 *)out + v * c->out_plane + r * c->out_row, r, x * Q_GROUP, v,
                     COLUMNS, VECTORS);
     }
 }

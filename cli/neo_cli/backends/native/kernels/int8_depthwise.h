@@ -9,14 +9,14 @@ struct qdepthwise {
 };
 #ifdef Q_WIDE
 Q_VECTOR(int16_t, 32, h16);
-ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const int8_t *w, const int32_t *bias,
+ALWAYS void qdepthwise_pixels(const struct qfinish *f, const idx *tap, const q8 *in, const int8_t *w, const int32_t *bias,
                               const float *factor, q8 *out, int count, const int TAPS, const int PITCH) {
     qi16 acc = *(const qi16 *)bias;
 #pragma clang loop unroll(full)
     for (int t = 0; t < TAPS; t++)
-        acc += __builtin_convertvector(__builtin_convertvector(*(const q16 *)(in + c->tap[t]), h16), qi16) *
+        acc += __builtin_convertvector(__builtin_convertvector(*(const q16 *)(in + tap[t]), h16), qi16) *
                __builtin_convertvector(((const h16 *)w)[t], qi16);
-    *(qb *)out = q_finish(&c->finish, (const qi *)&acc, (const qf *)factor, 0);
+    *(qb *)out = q_finish(f, (const qi *)&acc, (const qf *)factor, 0);
 }
 #else
 /* In each 128-bit lane: the low (high) halves of two vectors, element by element in turn. */
@@ -51,24 +51,24 @@ ALWAYS qb q_pixels(const q8 *p, int count, const int PITCH) {
     return *(const qb *)parts;
 #endif
 }
-ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const int8_t *w, const int32_t *bias,
+ALWAYS void qdepthwise_pixels(const struct qfinish *f, const idx *tap, const q8 *in, const int8_t *w, const int32_t *bias,
                               const float *factor, q8 *out, int count, const int TAPS, const int PITCH) {
     qi acc[4];
 #pragma clang loop unroll(full)
     for (int k = 0; k < 4; k++) acc[k] = q_load(bias + k * QW);
 #pragma clang loop unroll(full)
     for (int t = 0; t < TAPS; t += 4) {
-        const qb a = q_pixels(in + c->tap[t], count, PITCH); /* weights of taps that are not there are zero */
-        const qb b = t + 1 < TAPS ? q_pixels(in + c->tap[MIN(t + 1, TAPS - 1)], count, PITCH) : a;
-        const qb d = t + 2 < TAPS ? q_pixels(in + c->tap[MIN(t + 2, TAPS - 1)], count, PITCH) : a;
-        const qb e = t + 3 < TAPS ? q_pixels(in + c->tap[MIN(t + 3, TAPS - 1)], count, PITCH) : a;
+        const qb a = q_pixels(in + tap[t], count, PITCH); /* weights of taps that are not there are zero */
+        const qb b = t + 1 < TAPS ? q_pixels(in + tap[MIN(t + 1, TAPS - 1)], count, PITCH) : a;
+        const qb d = t + 2 < TAPS ? q_pixels(in + tap[MIN(t + 2, TAPS - 1)], count, PITCH) : a;
+        const qb e = t + 3 < TAPS ? q_pixels(in + tap[MIN(t + 3, TAPS - 1)], count, PITCH) : a;
         const qb l = Q_BYTES(a, b, Q_LOW8), h = Q_BYTES(a, b, Q_HIGH8), m = Q_BYTES(d, e, Q_LOW8), n = Q_BYTES(d, e, Q_HIGH8);
         const qi quads[4] = {(qi)Q_WORDS(l, m, Q_LOW16), (qi)Q_WORDS(l, m, Q_HIGH16), (qi)Q_WORDS(h, n, Q_LOW16),
                              (qi)Q_WORDS(h, n, Q_HIGH16)};
 #pragma clang loop unroll(full)
         for (int k = 0; k < 4; k++) acc[k] = q_dot(acc[k], q_quads(quads[k]), w + (t + k) * (Q_STEP / QN));
     }
-    const qb bytes = q_finish(&c->finish, acc, (const qf *)factor, 0);
+    const qb bytes = q_finish(f, acc, (const qf *)factor, 0);
     if (count >= Q_GROUP) *(qb *)out = bytes;
     else
         for (int i = 0; i < count * QB; i++) out[i] = bytes[i];
@@ -77,22 +77,25 @@ ALWAYS void qdepthwise_pixels(const struct qdepthwise *c, const q8 *in, const in
 #define QDEPTHWISE(NAME, TAPS, PITCH)                                                                                 \
     NEVER void NAME(const struct qdepthwise *c, const struct frame *f, const q8 *in, const int8_t *w,                 \
                     const int32_t *bias, const float *factor, q8 *out) {                                              \
+        const struct qfinish finish = c->finish; /* copies: stores of bytes may change what lies behind a pointer */  \
+        idx tap[TAPS];                                                                                                \
+        for (int t = 0; t < TAPS; t++) tap[t] = c->tap[t];                                                            \
         SPLIT((idx)c->images * c->blocks * c->height);                                                                \
         for (idx unit = begin; unit < end; unit++) {                                                                  \
             const int y = unit % c->height, block = unit / c->height % c->blocks, image = unit / c->height / c->blocks; \
             const q8 *s = in + image * c->in_image + block * c->in_block + y * c->in_row;                             \
             const int8_t *k = w + block * QDEPTHWISE_WEIGHTS(TAPS);                                                   \
-            const int32_t *b = bias + block * (QB * Q_GROUP);                                                        \
-            const float *m = factor + block * (QB * Q_GROUP);                                                        \
+            const int32_t *b = bias + block * (QB * Q_GROUP);                                                         \
+            const float *m = factor + block * (QB * Q_GROUP);                                                         \
             q8 *o = out + image * c->out_image + block * c->out_block + y * c->out_row;                               \
             int x = 0;                                                                                                \
-            for (; x + Q_GROUP <= c->width; x += Q_GROUP)                                                           \
-                qdepthwise_pixels(c, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_GROUP, TAPS, PITCH);            \
-            if (x < c->width && c->width >= Q_GROUP) { /* the last ones once more, rather than fewer */              \
-                x = c->width - Q_GROUP;                                                                              \
-                qdepthwise_pixels(c, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_GROUP, TAPS, PITCH);            \
+            for (; x + Q_GROUP <= c->width; x += Q_GROUP)                                                             \
+                qdepthwise_pixels(&finish, tap, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_GROUP, TAPS, PITCH);  \
+            if (x < c->width && c->width >= Q_GROUP) { /* the last ones once more, rather than fewer */               \
+                x = c->width - Q_GROUP;                                                                               \
+                qdepthwise_pixels(&finish, tap, s + (idx)x * PITCH, k, b, m, o + (idx)x * QB, Q_GROUP, TAPS, PITCH);  \
             } else if (x < c->width) {                                                                                \
-                qdepthwise_pixels(c, s, k, b, m, o, c->width, TAPS, PITCH);                                           \
+                qdepthwise_pixels(&finish, tap, s, k, b, m, o, c->width, TAPS, PITCH);                                \
             }                                                                                                         \
         }                                                                                                             \
     }
