@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from neo_cli.base.errors import InputError, InternalError, JobError
+from neo_cli.worker.locations import checksums
 from neo_cli.worker.locations.base import CredentialsExpired, Fetched, unnoted
 
 PART = 16 * 2**20
@@ -104,7 +105,7 @@ def fetch(uri: str, into: Path, limit: int) -> Fetched:
     """
     bucket, key = split(uri)
     with _explained(uri, "reading"):
-        service = client(bucket)
+        service, damaged = client(bucket), False
         for _ in range(TRIES):
             head = _head(service, bucket, key)
             if head["ContentLength"] > limit:
@@ -112,7 +113,11 @@ def fetch(uri: str, into: Path, limit: int) -> Fetched:
             version = head.get("VersionId") if head.get("VersionId") != "null" else None
             pin: dict[str, Any] = {"VersionId": version} if version else {"IfMatch": head["ETag"]}
             if _download(service, bucket, key, pin, head["ContentLength"], into):
-                return Fetched(into, head["ContentLength"], version)
+                if checksums.kept(head, into):
+                    return Fetched(into, head["ContentLength"], version)
+                damaged = True
+    if damaged:
+        raise InternalError(f"{uri} arrived damaged again and again: its bytes do not have the checksum that S3 keeps.")
     raise InternalError(f"{uri} changed again and again while it was read.")
 
 
@@ -122,7 +127,7 @@ def _head(service: Any, bucket: str, key: str) -> Any:
     from botocore.exceptions import ClientError
 
     try:
-        return service.head_object(Bucket=bucket, Key=key)
+        return service.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") == "400":
             service.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
@@ -185,10 +190,15 @@ class Prepared:
             except (ClientError, BotoCoreError):
                 if not holds(self.uri, self.metadata):  # else the answer was lost, and not the object
                     raise
-            head = self.service.head_object(Bucket=bucket, Key=key)
+            # with a KMS key, asking for the checksum needs the right to decrypt, which a writer may lack
+            asked = {} if self.kms else {"ChecksumMode": "ENABLED"}
+            head = self.service.head_object(Bucket=bucket, Key=key, **asked)
             if head["ContentLength"] != self.size:
                 raise InternalError(f"{self.uri} has {head['ContentLength']} bytes after {self.size} were sent.")
-            if self.kms and head.get("ServerSideEncryption") != "aws:kms":
+            sent = checksums.of_parts([part["ChecksumSHA256"] for part in self.parts])
+            if head.get("ChecksumSHA256", sent).split("-")[0] != sent:
+                raise InternalError(f"{self.uri} has another checksum than the bytes that were sent.")
+            if self.kms and not _encrypted(head, self.kms):
                 self.service.delete_object(Bucket=bucket, Key=key)
                 raise InputError(
                     f"The server did not encrypt {self.uri} with the KMS key that the request names, so the object was removed."
@@ -199,6 +209,14 @@ class Prepared:
         """Leave nothing behind; what is gone already is no error."""
         with contextlib.suppress(JobError):
             discard(self.uri, self.upload, self.service)
+
+
+def _encrypted(head: Mapping[str, Any], kms: str) -> bool:
+    """Whether the object is encrypted by the key asked for; an alias cannot be compared with the key it stands for."""
+    if head.get("ServerSideEncryption") != "aws:kms":
+        return False
+    used, wanted = str(head.get("SSEKMSKeyId", "")), kms.rsplit("/", 1)[-1]
+    return "alias/" in kms or not used or "alias/" in used or used.rsplit("/", 1)[-1] == wanted
 
 
 def discard(uri: str, upload: str, service: Any = None) -> None:
@@ -217,7 +235,7 @@ def discard(uri: str, upload: str, service: Any = None) -> None:
 def prepare(
     uri: str, file: Path, metadata: Mapping[str, str], kms: str | None = None, begun: Callable[[str], None] = unnoted
 ) -> Prepared:
-    """Send `file` as a multipart upload to the final key, invisible until `commit`; each part with its MD5.
+    """Send `file` as a multipart upload to the final key, invisible until `commit`; each part with its MD5 and SHA-256.
 
     An error on the way aborts the upload before it is raised.
     """
@@ -229,8 +247,9 @@ def prepare(
     with _explained(uri, "writing"):
         service = client(bucket)
         upload = service.create_multipart_upload(
-            Bucket=bucket, Key=key, Metadata=dict(metadata), ContentType="application/gzip", **secret
-        )["UploadId"]
+            Bucket=bucket, Key=key, Metadata=dict(metadata), ContentType="application/gzip", ChecksumAlgorithm="SHA256",
+            **secret,
+        )["UploadId"]  # fmt: skip
     prepared = Prepared(uri, service, upload, [], file.stat().st_size, metadata, kms)
     try:
         begun(upload)
@@ -238,10 +257,11 @@ def prepare(
             number = 1
             while (block := stream.read(PART)) or number == 1:
                 check = base64.b64encode(hashlib.md5(block, usedforsecurity=False).digest()).decode()
+                strong = checksums.sha256(block)
                 part = service.upload_part(
-                    Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=block, ContentMD5=check
-                )
-                prepared.parts.append({"PartNumber": number, "ETag": part["ETag"]})
+                    Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=block, ContentMD5=check, ChecksumSHA256=strong
+                )  # fmt: skip
+                prepared.parts.append({"PartNumber": number, "ETag": part["ETag"], "ChecksumSHA256": strong})
                 number += 1
     except BaseException:
         prepared.abort()
