@@ -90,24 +90,35 @@ def wrong_lines(folder: Path) -> dict[str, int]:
 
 
 def hostile_archives(folder: Path) -> dict[str, int]:
-    """The archives of the unpacking tests."""
-    spec = importlib.util.spec_from_file_location(
-        "unpacking", Path(__file__).parents[1] / "packaging" / "test_unpack.py"
-    )
-    assert spec is not None and spec.loader is not None
-    test_unpack = importlib.util.module_from_spec(spec)  # by path: "packaging" is also a package of others
-    spec.loader.exec_module(test_unpack)
-    makers = [case[0] for case in test_unpack.test_hostile_members_are_refused.pytestmark[0].args[1]]
+    """The archives of the unpacking tests, and the zip archives of theirs."""
+    plain, raw, zips = (_by_path(f"test_{name}") for name in ("unpack", "untar", "zips"))
+    makers: list[Any] = [
+        lambda f, fill=case[0]: plain.archive(f, fill)
+        for case in plain.test_hostile_members_are_refused.pytestmark[0].args[1]
+    ]
+    makers += [lambda f, build=build: raw.archive(f, build()) for name, (build, words) in raw.HOSTILE.items() if words]
+    for build, _ in zips.BAD.values():
+        makers.append(lambda f, data=build: plain.archive(f, lambda tar: plain.add(tar, "model.keras", data())))
     unpacked = 0
-    for number, fill in enumerate(makers):
-        place = folder / f"archive{number}"
-        (place / "into").mkdir(parents=True)
+    for number, make in enumerate(makers):
+        place = _made(folder / f"archive{number}")
         try:
-            unpack(test_unpack.archive(place, fill), place / "into")
+            packed = make(place)
+            (place / "into").mkdir(exist_ok=True)
+            unpack(packed, place / "into")
             unpacked += 1
         except InputError:
             pass
     return {"hostile_archives": len(makers), "unpacked": unpacked}
+
+
+def _by_path(name: str) -> Any:
+    """A module of the packaging tests; "packaging" is also a package of others."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "packaging" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def killed_runners(folder: Path, times: int) -> dict[str, float]:
