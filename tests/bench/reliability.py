@@ -200,6 +200,13 @@ def damaged_files(folder: Path, times: int) -> dict[str, int]:
     return {"damaged_files": times * len(readers), "other_errors": broken}
 
 
+def faults(figures: dict[str, Any]) -> int:
+    """Kills, freezes and crashes that were brought about."""
+    store = figures["store"]
+    others = figures["runners"]["runners_killed"] + figures["mixed"]["faults"] + sum(figures["kills"].values())
+    return int(store["killed"] + store["frozen"] + others)
+
+
 def rows(figures: dict[str, Any]) -> list[str]:
     """The table's rows."""
     store, runs, requests = figures["store"], figures["runners"], figures["requests"]
@@ -214,6 +221,7 @@ def rows(figures: dict[str, Any]) -> list[str]:
         f"| creates by {test_limit_race.PROCESSES} processes at once under a limit of {races['limit']} jobs | {races['created'] + races['refused']} | created {races['created']}, refused {races['refused']}, at most {races['most']} at a time |",
         f"| mixed jobs: failed, crashed, without a result, runner killed three times, stopped, completed | {jobs['jobs']} | other ends than these {jobs['wrong_ends']}, files left {jobs['files_left']}, processes left {jobs['processes_left']} |",
         f"| kills at each write to the store's disk, the `-wal` and `-shm` files deleted after it | {sum(kills.values())} | all that was acknowledged there {kills['whole']}, damage told {kills['told']}, damage in silence {kills['silent']} |",
+        f"| all faults above together | {faults(figures)} | jobs lost {store['jobs_lost'] + runs['jobs_not_completed']}, double results {store['ended_twice'] + races['stops']['contradictions']} |",
         f"| wrong requests and command lines | {requests['bad_requests']} | accepted {requests['accepted']}, tracebacks {requests['tracebacks']} |",
         f"| hostile archives | {figures['archives']['hostile_archives']} | unpacked {figures['archives']['unpacked']} |",
         f"| models that run code when loaded carelessly ({kinds}), as whole jobs | {models['hostile_models']} | files written, connections made, artifacts published: {models['escapes']} |",

@@ -52,7 +52,7 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
     43: ("runner killed", ("worker/test_attempt.py::test_a_killed_runners_job_is_taken_over_and_completed_once",)),
     44: ("supervisor killed", ("worker/test_supervisor.py::test_runners_end_with_their_supervisor", "reliability/test_supervised.py::test_a_supervisor_that_is_killed_loses_nothing")),
     45: ("reboot, pid used again", ("jobs/test_life.py::test_another_boot_means_gone", "jobs/test_life.py::test_a_pid_that_belongs_to_a_stranger_now_is_left_alone")),
-    46: ("frozen beyond the lease", ("reliability/test_faults.py::test_a_frozen_runner_loses_its_job_and_the_job_is_done_once", "worker/test_attempt.py::test_a_fenced_attempt_writes_nothing")),
+    46: ("frozen beyond the lease", ("reliability/test_faults.py::test_a_frozen_runner_loses_its_job_and_the_job_is_done_once", "worker/test_attempt.py::test_a_fenced_attempt_writes_nothing", "reliability/test_supervised.py::test_the_only_runner_is_stopped_beyond_its_lease")),
     47: ("killed between visible and COMPLETED", ("reliability/test_s3_jobs.py::test_a_crash_between_visible_and_written_down_is_recovered", "reliability/test_s3_jobs.py::test_uploads_of_a_killed_runner_are_aborted")),
     48: ("lost three times", ("jobs/test_life.py::test_a_dead_runners_job_waits_again_and_is_failed_at_the_third_loss",)),
     49: ("the OOM killer", ("reliability/test_memory.py::test_a_compiler_that_the_kernel_ends_says_memory_and_the_runner_goes_on", "reliability/test_memory.py::test_a_runner_that_the_kernel_ends_is_lost_for_want_of_memory", "reliability/test_memory.py::test_what_the_kernel_counts_decides")),

@@ -23,7 +23,8 @@ HELD = """
 import sys
 if sys.orig_argv[1:3] == ["-m", "neo_cli.worker"]:
     import os, time
-    import neo_cli.worker.locations.file as file
+    import neo_cli.worker.attempt, neo_cli.worker.loop, neo_cli.worker.locations.file as file
+    neo_cli.worker.attempt.LEASE = neo_cli.worker.loop.LEASE = {lease}
     real = file.FileLocation.fetch
     def fetch(*given):
         open({at!r}, "a").close()
@@ -36,11 +37,11 @@ if sys.orig_argv[1:3] == ["-m", "neo_cli.worker"]:
 class Supervised:
     """A supervisor over a house whose jobs are held in their first step until `go`."""
 
-    def __init__(self, house: House, slots: int) -> None:
+    def __init__(self, house: House, slots: int, lease: float = 30.0) -> None:
         self.house, self.slots, self.started = house, slots, list[subprocess.Popen[bytes]]()
         folder = house.root / "path"
         folder.mkdir()
-        code = HELD.format(at=str(house.root / "at"), go=str(house.root / "go"))
+        code = HELD.format(at=str(house.root / "at"), go=str(house.root / "go"), lease=lease)
         (folder / "sitecustomize.py").write_text(code)
         house.environ["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 
@@ -77,9 +78,9 @@ class Supervised:
         wait_for(lambda: work(self.house) == [], 20)
 
 
-@pytest.fixture
-def supervised(house: House) -> Iterator[Any]:
-    made = Supervised(house, 2)
+@pytest.fixture(params=[{}])
+def supervised(house: House, request: pytest.FixtureRequest) -> Iterator[Any]:
+    made = Supervised(house, **{"slots": 2, **request.param})
     yield made
     for process in made.started:
         if process.poll() is None:
@@ -142,3 +143,20 @@ def test_a_runner_that_dies_with_a_job_is_replaced_and_the_job_done(supervised: 
     process.terminate()
     assert process.wait(30) == 143
     assert not list(Path(house.environ["NEO_HOME"], "state").glob("begun/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("supervised", [{"slots": 1, "lease": 1.0}], indirect=True)
+def test_the_only_runner_is_stopped_beyond_its_lease(supervised: Supervised) -> None:
+    """Case 46 where no command comes by: the supervisor ends the runner and starts another."""
+    house, names = supervised.house, supervised.jobs(1)
+    process = supervised.start()
+    first = supervised.at_work(1)[0]
+    assert first.runner is not None
+    os.kill(first.runner.pid, signal.SIGSTOP)
+    wait_for(lambda: (j := house.store.get("j0")) and j.attempt == 2 and j.status == INPROGRESS, 60)
+    assert life.state(first.runner) is None
+    supervised.go()
+    supervised.done_once(names)
+    process.terminate()
+    assert process.wait(30) == 143

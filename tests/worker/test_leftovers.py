@@ -34,6 +34,7 @@ facts = {name: str(folder / name) for name in ('artifact', 'report')}
 os._exit(0)
 """
 ENDS = (FAILED, FAILED, FAILED, FAILED, STOPPED, COMPLETED)
+FAULTS = (1, 1, 1, 3, 0, 0)  # that a job of each kind meets; the fourth kills three runners
 
 
 def files(house: House) -> set[str]:
@@ -70,12 +71,22 @@ def mixed(house: House, count: int) -> dict[str, int]:
         wrong += done is None or done.status != ENDS[number % 6] or lost != (number % 6 == 3)
     sweep(house.store, house.environ)
     left = files(house) ^ before
-    return {"jobs": count, "wrong_ends": wrong, "files_left": len(left), "processes_left": len(alive(str(house.root)))}
+    faults = sum(FAULTS[number % 6] for number in range(count))
+    return {
+        "jobs": count,
+        "faults": faults,
+        "wrong_ends": wrong,
+        "files_left": len(left),
+        "processes_left": len(alive(str(house.root))),
+    }
 
 
 @pytest.mark.parametrize("count", [pytest.param(24, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)])
 def test_nothing_is_left_of_mixed_jobs(house: House, count: int) -> None:
-    assert mixed(house, count) == {"jobs": count, "wrong_ends": 0, "files_left": 0, "processes_left": 0}
+    figures = mixed(house, count)
+    assert figures["faults"] >= count and not any(
+        figures[key] for key in ("wrong_ends", "files_left", "processes_left")
+    ), figures
 
 
 def test_folders_of_attempts_that_are_not_under_way_are_swept(house: House) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neo_cli.entry.context import Context
 
 LOOK, BACK_OFF = 0.2, 2.0  # seconds between looks at the runners; before one that ended is started again
+TEND = 5.0  # seconds between looks at the store: a runner that is stopped cannot look for itself
 
 
 @click.command("worker")
@@ -39,9 +40,13 @@ def command(context: Context, slots: int | None) -> None:
     told.install()
     runners = [_start(count, context) for _ in range(count)]
     context.say(f"{count} runner{'s' if count > 1 else ''} at work; Ctrl-C ends them.")
+    tended = time.monotonic()
     try:
         while not told.signals:
             _replace_dead(runners, count, context)
+            if time.monotonic() - tended >= TEND:
+                _tend(context)
+                tended = time.monotonic()
             time.sleep(LOOK)
     finally:
         _end(runners, told)
@@ -74,6 +79,22 @@ def _replace_dead(runners: list[subprocess.Popen[bytes]], count: int, context: C
             context.say(f"A runner ended with code {runner.returncode}; another takes its place.")
             time.sleep(BACK_OFF)
             runners[place] = _start(count, context)
+
+
+def _tend(context: Context) -> None:
+    """Take lost jobs back; runners that are stopped beyond their lease are ended, and replaced after that."""
+    from neo_cli.jobs import life
+    from neo_cli.jobs.opened import open_store
+    from neo_cli.jobs.stores.base import StoreError
+
+    try:
+        store = open_store(context.environ)
+        try:
+            life.tend(store, time.time())
+        finally:
+            store.close()
+    except StoreError as error:
+        context.say(error.message)
 
 
 def _end(runners: list[subprocess.Popen[bytes]], told: Told) -> None:
