@@ -69,6 +69,17 @@ def test_a_transposed_convolution_takes_in_norm_and_activation_and_stays_blocked
     assert "BatchNormalization(" not in text
 
 
+def test_a_growing_image_is_not_made_in_bands(start):
+    """Expansion, depthwise step and projection go in bands of rows, but not when the step writes every second pixel."""
+    g = Graph("growing", 3)
+    x = g.op("Relu", g.conv(g.input("x", [1, 16, 80, 80]), 16, 96, 1))
+    w = g.constant(g.weights(96, 1, 4, 4, scale=0.2))
+    x = g.op("ConvTranspose", x, w, kernel_shape=[4, 4], strides=[2, 2], pads=[1] * 4, group=96)
+    model, engine = start(g.finish({"y": (g.conv(x, 96, 16, 1), [1, 16, 160, 160])}), threads=2)
+    feed = feeds(model)
+    assert error(engine.run(feed), model.oracle(feed)) < 5e-6
+
+
 def test_pixels_that_no_tap_reaches_are_the_bias(start):
     g = Graph("gaps", 3)
     w, b = g.constant(g.weights(4, 6, 2, 2, scale=0.5)), g.constant(g.weights(6, scale=1.0), "b")

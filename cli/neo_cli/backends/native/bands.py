@@ -65,7 +65,8 @@ def _before(graph: Graph, node: Node, makers: dict[Value, Node], users: dict[Val
     if x is None or x.home is not None or x in graph.outputs or users.get(x) != [node]:
         return None
     maker = makers.get(x)
-    return maker if maker is not None and maker.op == "fast.Conv" and not maker.attrs["last"] else None
+    fits = maker is not None and maker.op == "fast.Conv" and not maker.attrs["last"] and not maker.attrs.get("up")
+    return maker if fits else None
 
 
 def _wide(cpu: Cpu, node: Node) -> bool:
@@ -83,6 +84,7 @@ def _pointwise(cpu: Cpu, node: Node) -> bool:
         and node.attrs["group"] == 1
         and width * 2 > cpu.column
         and node.attrs["strides"] == (1, 1)
+        and not node.attrs.get("up")
     )
 
 

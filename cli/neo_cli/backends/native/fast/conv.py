@@ -28,9 +28,10 @@ def conv(node: Node, ctx: Context) -> str:
         from neo_cli.backends.native.fast.halves import halves  # which packs as is done here
 
         return border(node.outputs[0], ctx) + halves(node, ctx)
-    rule = _depthwise if depthwise_fits(weights.const, node.attrs["group"], x) else _direct
-    windows = taps_of(node)
-    parts = [rule(node, ctx, window) for window in windows]
+    parts = []
+    for window in taps_of(node):
+        rule = _depthwise if depthwise_fits(window.weights, node.attrs["group"], x) else _direct
+        parts.append(rule(node, ctx, window))
     if len(parts) > 1:
         parts = [f"{{\n{part}\n}}" for part in parts]
     return border(node.outputs[0], ctx) + "\n".join(parts)
