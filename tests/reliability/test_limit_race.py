@@ -35,7 +35,7 @@ for number in range(each):
         refused += 1
         continue
     most = max(most, store._db.run("SELECT count(*) FROM jobs WHERE status='STARTING'")[0][0])
-    if number % 3: assert store.move(name, STARTING, STOPPED, 0, 2.0)
+    if number < each - 1: assert store.move(name, STARTING, STOPPED, 0, 2.0)
 print(created, refused, most)
 """
 
@@ -68,5 +68,5 @@ def race(file: Path) -> dict[str, int]:
 
 def test_eight_processes_never_exceed_the_limit(tmp_path: Path) -> None:
     figures = race(tmp_path / "jobs.db")
-    assert figures["most"] == LIMIT and figures["refused"], figures
+    assert figures["most"] <= LIMIT and figures["refused"], figures
     assert figures["created"] == figures["kept"] == PROCESSES * EACH - figures["refused"]
