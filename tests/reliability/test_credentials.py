@@ -173,6 +173,15 @@ def test_credentials_that_nobody_renews_fail_the_job_and_keep_the_artifact(cloud
     assert there(cloud) == ["m.tar.gz"]
 
 
+def test_the_wait_ends_before_the_jobs_own_time_does(house: House) -> None:
+    """Else the reason would be that time, and the artifact would not be kept."""
+    file = house.root / "waits"
+    before = f"import neo_cli.worker.publish as p\np.publish = lambda *given: open({str(file)!r}, 'w').write(str(given[-1])) * 0\n"
+    house.create("a", StoppingCondition={"MaxRuntimeInSeconds": 100})
+    assert finish(runner(house, DONE, before=before)) == 0
+    assert 20 < float(file.read_text()) < 90
+
+
 def test_credentials_that_have_expired_already_are_called_so(cloud: Any, house: House) -> None:
     """S3 answers HEAD without saying why; the reason is asked for."""
     Expiring.expired.add("FIRST")

@@ -129,8 +129,10 @@ class Attempt:
 
     def _publish(self, result: Mapping[str, Any], journal: Journal) -> None:
         journal.line("stage: publish")
+        left = self._limit() - (self.clock() - self._began)
+        renewal = min(publish.RENEWAL, 0.9 * left)  # so that the reason is not the time that ran out over it
         if not publish.publish(
-            self.job, result, self._steady, self.environ, self.now, self._meanwhile, journal.line
+            self.job, result, self._steady, self.environ, self.now, self._meanwhile, journal.line, renewal
         ):  # fmt: skip
             self._look()
             raise Fenced

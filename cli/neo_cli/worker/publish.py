@@ -24,15 +24,15 @@ RENEWAL, PAUSE = 900.0, 2.0  # seconds: that expired credentials are waited for,
 
 def publish(
     job: Job, result: Mapping[str, Any], store: Store, environ: Mapping[str, str], now: Callable[[], float],
-    meanwhile: Callable[..., Any], say: Callable[[str], None] = lambda text: None,
+    meanwhile: Callable[..., Any], say: Callable[[str], None] = lambda text: None, renewal: float = RENEWAL,
 ) -> bool:  # fmt: skip
     """Put artifact and report where the request wants them and COMPLETE the job; False when the fence says no.
 
     The artifact's commit comes last: who sees it sees its report as well. A stop that arrives after the announcement
-    is too late. `meanwhile(step, undo)` does the slow steps and may end them. While the credentials are expired the
-    work waits for new ones. Raises JobError when the output cannot be written.
+    is too late. `meanwhile(step, undo)` does the slow steps and may end them. Expired credentials are waited for, at
+    most `renewal` seconds. Raises JobError when the output cannot be written.
     """
-    output, patience, visible = job.request["OutputConfig"], _Renewal(meanwhile, say), False
+    output, patience, visible = job.request["OutputConfig"], _Renewal(meanwhile, say, renewal), False
     prepared, noted = list[Prepared](), begun.Begun(environ, job.name, job.attempt)
     uris = {key: join(output["S3OutputLocation"], Path(result[key]).name) for key in ("report", "artifact")}
     mark = metadata(job, result["digest"])
@@ -63,10 +63,10 @@ def publish(
 
 
 class _Renewal:
-    """Steps that wait, all together at most RENEWAL seconds, until expired credentials are renewed by whoever does so."""
+    """Steps that wait, all together at most `seconds`, until expired credentials are renewed by whoever does so."""
 
-    def __init__(self, meanwhile: Callable[..., Any], say: Callable[[str], None]) -> None:
-        self._meanwhile, self._say, self._limit = meanwhile, say, 0.0
+    def __init__(self, meanwhile: Callable[..., Any], say: Callable[[str], None], seconds: float) -> None:
+        self._meanwhile, self._say, self._seconds, self._limit = meanwhile, say, seconds, 0.0
 
     @property
     def waited(self) -> bool:
@@ -78,7 +78,7 @@ class _Renewal:
                 return step()
             except CredentialsExpired as error:
                 if not self.waited:
-                    self._limit = time.monotonic() + RENEWAL
+                    self._limit = time.monotonic() + self._seconds
                     self._say(f"{error.message} New ones are waited for.")
                 if time.monotonic() >= self._limit:
                     raise
