@@ -124,7 +124,7 @@ def _readable() -> list[Path]:
     roots |= {Path(sys.prefix), Path(sys.base_prefix), Path(neo_cli.__file__).resolve().parents[1]}  # it is listed, too
     roots |= {Path(sysconfig.get_paths()[k]) for k in ("stdlib", "platstdlib", "purelib", "platlib")}
     roots.add(Path(sys.executable).resolve().parent.parent)
-    return sorted(p for p in roots if p.exists())
+    return sorted(p for p in roots if os.path.exists(p))  # what may not be looked at is left out
 
 
 def _bubblewrap(argv: Sequence[str], read: Sequence[Path], write: Sequence[Path]) -> list[str]:

@@ -40,6 +40,7 @@ class Proxy(BaseHTTPRequestHandler):
     """Passes requests to `target`; while `left` lasts, those of `step` go wrong as `fault` says."""
 
     target, step, fault, left, region = "", "", "", 0, ""
+    ranges = True  # whether the server knows them
     hosts: set[str] = set()
 
     def _answer(self) -> None:
@@ -66,6 +67,8 @@ class Proxy(BaseHTTPRequestHandler):
             elif wrong and self.fault == "half":
                 self._send(status, content[: len(content) // 2], headers, len(content))
                 self._reset()
+            elif wrong and self.fault == "too much":
+                self._send(status, content + b"more", headers)
             elif wrong and self.fault == "a bit is wrong":
                 self._send(status, content[:99] + bytes([content[99] ^ 4]) + content[100:], headers)
             else:
@@ -78,7 +81,7 @@ class Proxy(BaseHTTPRequestHandler):
         )
 
     def _ask(self, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        drop = ("host", "content-length", "expect", "transfer-encoding")
+        drop = ("host", "content-length", "expect", "transfer-encoding", *(() if self.ranges else ("range",)))
         connection = http.client.HTTPConnection(self.target.removeprefix("http://"))
         connection.request(
             self.command, path, body or None, {k: v for k, v in self.headers.items() if k.lower() not in drop}
@@ -182,6 +185,19 @@ def test_a_download_outlives_one_fault_at_each_step(
     proxy.step, proxy.fault, proxy.left = step, fault, 1
     assert s3.fetch("s3://models/k", tmp_path / "g", LIMIT).path.read_bytes() == CONTENT
     assert proxy.left == 0
+
+
+def test_a_server_that_knows_no_ranges_is_asked_for_the_whole(proxy: type[Proxy], direct: Any, tmp_path: Path) -> None:
+    direct.put_object(Bucket="models", Key="k", Body=CONTENT)
+    proxy.step, proxy.fault, proxy.left, proxy.ranges = "read", "half", 2, False
+    assert s3.fetch("s3://models/k", tmp_path / "g", LIMIT).path.read_bytes() == CONTENT
+
+
+def test_more_than_the_object_has_is_not_taken(proxy: type[Proxy], direct: Any, tmp_path: Path) -> None:
+    direct.put_object(Bucket="models", Key="k", Body=CONTENT)
+    proxy.step, proxy.fault, proxy.left = "read", "too much", 10**6
+    with pytest.raises(InternalError, match="sends more than the 6144000 bytes"):
+        s3.fetch("s3://models/k", tmp_path / "g", LIMIT)
 
 
 @pytest.mark.slow

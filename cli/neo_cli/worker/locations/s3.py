@@ -135,22 +135,26 @@ def _head(service: Any, bucket: str, key: str) -> Any:
 
 
 def _download(service: Any, bucket: str, key: str, pin: Mapping[str, Any], size: int, into: Path) -> bool:
-    """True when all bytes lie in `into`; False when the object changed meanwhile."""
+    """True when all bytes lie in `into`; False when the object changed meanwhile. A server may not know ranges."""
     from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
     have, broken = 0, 0
     with into.open("wb") as stream:
-        while have < size or size == 0:
+        while have < size:
             try:
-                body = (
-                    service.get_object(Bucket=bucket, Key=key, Range=f"bytes={have}-", **pin)["Body"] if size else None
-                )
-                for block in body.iter_chunks(CHUNK) if body else ():
-                    stream.write(block)
+                answer = service.get_object(Bucket=bucket, Key=key, Range=f"bytes={have}-", **pin)
+                if have and not answer.get("ContentRange", "").startswith(f"bytes {have}-"):
+                    have = stream.seek(0)  # it is the whole object once more
+                    stream.truncate()
+                for block in answer["Body"].iter_chunks(CHUNK):
                     have += len(block)
+                    if have > size:
+                        raise InternalError(
+                            f"S3 sends more than the {size} bytes that it says s3://{bucket}/{key} has."
+                        )
+                    stream.write(block)
                 if have < size:
                     raise IncompleteReadError(actual_bytes=have, expected_bytes=size)
-                return True
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") == "PreconditionFailed":
                     return False
