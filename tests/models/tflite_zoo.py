@@ -1,4 +1,4 @@
-"""TensorFlow Lite models by script: float, float16, dynamic range, int8 and uint8; see MODELS. Needs TensorFlow's converter."""
+"""TensorFlow Lite models by script: float, float16, dynamic range, int8, uint8 and int16; see MODELS. Needs TensorFlow's converter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _form(tf: Any, converter: Any, form: str, shape: tuple[int, ...]) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if form == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if form in ("int8", "uint8"):
+    if form in ("int8", "uint8", "int16"):
         random = np.random.default_rng(0)
 
         def samples() -> Iterator[list[np.ndarray]]:
@@ -41,7 +41,8 @@ def _form(tf: Any, converter: Any, form: str, shape: tuple[int, ...]) -> None:
                 yield [random.standard_normal((1, *shape)).astype(np.float32)]
 
         converter.representative_dataset = samples
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        wide = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8 if form != "int16" else wide]
         converter.inference_input_type = converter.inference_output_type = getattr(tf, form)
 
 
@@ -119,6 +120,29 @@ def _dilated(tf: Any, x: Any) -> Any:
     )
 
 
+def _lookups(tf: Any, x: Any) -> Any:
+    """Gathers behind batch axes, with and without axes between."""
+    a, b = x
+    at = tf.minimum(tf.cast(tf.abs(b) * 2.0, tf.int32), 4)
+    return (
+        tf.gather(a, at[:, 0], axis=2, batch_dims=1),
+        tf.gather(a, at[:, :, :3, 0], axis=2, batch_dims=2),
+        tf.gather(a, at[:, 0, :2], axis=3, batch_dims=1),
+    )
+
+
+def _flow(tf: Any, x: Any) -> Any:
+    """Loops of a known and of an unknown number of turns, one within another, and a branch."""
+
+    def turn(i: Any, y: Any) -> Any:
+        inner = tf.while_loop(lambda j, z: j < i, lambda j, z: (j + 1, z * 0.5 + x[0]), (tf.constant(0), y))
+        return i + 1, inner[1]
+
+    y = tf.while_loop(lambda i, y: i < 3, turn, (tf.constant(0), tf.tanh(x[0])))[1]
+    z = tf.while_loop(lambda z: tf.reduce_sum(z) < 50.0, lambda z: (tf.abs(z) * 1.5 + 1.0,), (y,))[0]
+    return y, z, tf.cond(tf.reduce_sum(x[0]) > 0.0, lambda: y * 2.0, lambda: x[0])
+
+
 MODELS: dict[str, Model] = {
     "convnet": _keras(keras_zoo._convnet, config='{"serving_default_image":[1,16,16,3]}'),
     "convnet-float16": _keras(keras_zoo._convnet, "float16"),
@@ -131,5 +155,8 @@ MODELS: dict[str, Model] = {
     "arithmetic": _function(_arithmetic, (3, 7), (3, 7)),
     "attention": _function(_attention, (2, 5, 8), (2, 5, 8), (2, 5, 8)),
     "resizes": _function(_resizes, (1, 6, 6, 3)),
+    "lookups": _function(_lookups, (2, 3, 5, 6), (2, 3, 5, 6)),
+    "flow": _function(_flow, (2, 3)),
+    "convnet-int16": _keras(keras_zoo._convnet, "int16"),
     "dilated": _function(_dilated, (1, 10, 10, 3)),
 }

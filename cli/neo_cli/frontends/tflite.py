@@ -25,7 +25,7 @@ from neo_cli.model.model import Arrays, Model, Source, Tensor
 PIP = "pip install 'neo-cli[tflite]'"
 WRONG = "Please make sure the framework you selected is correct."
 CANNOT = "Framework cannot load TFLite model:"
-ROOMS = ("tflite_layers", "tflite_math", "tflite_shapes")
+ROOMS = ("tflite_flow", "tflite_layers", "tflite_math", "tflite_shapes")
 
 
 def load(source: Source, shapes: Shapes | None) -> Model:

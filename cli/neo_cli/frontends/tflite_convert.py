@@ -7,6 +7,7 @@ tensor is computed in float between DequantizeLinear and QuantizeLinear (QDQ), a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,8 @@ class Converter:
         self.stored: dict[int, str] = {}  # quantised tensor -> its integer value
         self.known: dict[int, np.ndarray] = {}  # tensor -> its value, where constants alone decide it
         self.count = 0
+        self.within: tuple[int, ...] = ()  # the subgraphs around this one
+        self.prefix = ""  # of the names made here; each run of another subgraph has its own
 
     def tensor(self, index: int) -> FileTensor:
         return self.file.tensors[index]
@@ -65,8 +68,9 @@ class Converter:
     def node(self, kind: str, inputs: list[str], outputs: int = 1, **attributes: Any) -> str:
         """Add a node and return the name of its (first) output."""
         self.count += 1
-        names = [f"{kind.lower()}_{self.count}" + (f"_{i}" if i else "") for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, inputs, names, name=f"{kind}_{self.count}", **attributes))
+        names = [f"{self.prefix}{kind.lower()}_{self.count}" + (f"_{i}" if i else "") for i in range(outputs)]
+        name = f"{self.prefix}{kind}_{self.count}"
+        self.nodes.append(helper.make_node(kind, inputs, names, name=name, **attributes))
         return names[0]
 
     def outputs_of(self, first: str, count: int) -> list[str]:
@@ -158,7 +162,7 @@ class Converter:
     def _quantized(self, index: int, name: str, planar: bool) -> str:
         tensor = self.tensor(index)
         assert tensor.quantization is not None
-        if tensor.dtype == "int16":  # ONNX 17 quantises to 8 bits; 16-bit activations stay float
+        if tensor.dtype == "int16":  # ONNX 17 quantises to 8 bits; 16-bit activations stay float, results are rounded
             return name
         scale, zero = self._steps(tensor)
         whole = self.node("QuantizeLinear", [name, scale, zero])
@@ -193,6 +197,17 @@ class Converter:
                 self.stored[index] = value.name
                 scale, zero = self._steps(tensor)
                 self.plain[index] = self.node("DequantizeLinear", [value.name, scale, zero])
+            elif tensor.quantization is not None and tensor.dtype == "int16":  # its zero point is 0
+                whole = self.node("Cast", [value.name], to=onnx.TensorProto.FLOAT)
+                self.plain[index] = self.node("Mul", [whole, self.const(np.float32(tensor.quantization.scale[0]))])
+        self._operations()
+        outputs = [self._output(i) for i in self.file.outputs]
+        graph = helper.make_graph(self.nodes, "tflite", inputs, outputs, list(self.initializers.values()))
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="neo-cli"
+        )
+
+    def _operations(self) -> None:
         missing = sorted({op.kind for op in self._needed() if op.kind not in RULES})
         if missing:
             raise InputError(
@@ -203,11 +218,21 @@ class Converter:
                 self._fold(op)
             else:
                 RULES[op.kind](self, op)
-        outputs = [self._output(i) for i in self.file.outputs]
-        graph = helper.make_graph(self.nodes, "tflite", inputs, outputs, list(self.initializers.values()))
-        return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="neo-cli"
-        )
+
+    def part(self, number: int, inputs: list[str], nodes: list[onnx.NodeProto]) -> tuple[File, list[str]]:
+        """Another subgraph on values of this one, its nodes added to `nodes`; the subgraph and its results."""
+        if not 0 < number < len(self.file.graphs) or number in self.within:
+            raise InputError(f"{CONVERT} An operator runs the subgraph {number}, which is not there or runs already.")
+        if len(self.file.graphs[number].inputs) != len(inputs):
+            raise InputError(f"{CONVERT} An operator gives the subgraph {number} {len(inputs)} inputs.")
+        self.count += 1
+        graph = replace(self.file.graphs[number], graphs=self.file.graphs)
+        inner = Converter(graph, {}, {})
+        inner.prefix, inner.nodes, inner.initializers = f"{self.prefix}{self.count}.", nodes, self.initializers
+        inner.within = (*self.within, number)
+        inner.plain = dict(zip(graph.inputs, inputs, strict=True))
+        inner._operations()
+        return graph, [inner.value(i) for i in graph.outputs]
 
     def _decided(self, op: Operation) -> bool:
         """Whether constants alone decide what the operator makes: widened float16 weights, arithmetic on shapes."""
@@ -250,8 +275,11 @@ class Converter:
         value = self.value(index)
         if tensor.quantization is not None and tensor.dtype in ("int8", "uint8"):
             value = self.stored.get(index) or self.node("QuantizeLinear", [value, *self._steps(tensor)])
+        elif tensor.quantization is not None and tensor.dtype == "int16":
+            steps = self.node("Div", [value, self.const(np.float32(tensor.quantization.scale[0]))])
+            value = self.node("Clip", [self.node("Round", [steps]), self.const(-32768.0), self.const(32767.0)])
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
-        if tensor.dtype in ("int64", "int32", "bool", "float16") and tensor.data is None:
+        if tensor.dtype in ("int64", "int32", "int16", "bool", "float16") and tensor.data is None:
             value = self.node("Cast", [value], to=kind)
         self.nodes.append(helper.make_node("Identity", [value], [name], name=f"output_{name}"))
         return helper.make_tensor_value_info(name, kind, list(self.shape(index)))

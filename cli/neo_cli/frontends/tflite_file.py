@@ -6,7 +6,7 @@ Field numbers are those of TensorFlow Lite's schema (schema.fbs, version 3).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class File:
-    """The first subgraph of a file."""
+    """One subgraph of a file; the first has them all in `graphs`, for the operators that run one."""
 
     tensors: list[FileTensor]
     inputs: list[int]
@@ -68,6 +68,7 @@ class File:
     operations: list[Operation]
     version: int
     names: dict[int, str] = field(default_factory=dict)  # tensor -> name in the first signature
+    graphs: tuple[File, ...] = ()
 
 
 class Table:
@@ -141,7 +142,7 @@ def _read(kind: str, data: bytes, place: int) -> Any:
 
 
 def read(path: Path) -> File:
-    """The file's first subgraph; Broken when it is no model."""
+    """The file's first subgraph, with all of them; Broken when it is no model."""
     data = path.read_bytes()
     if len(data) < 16 or data[4:8] != b"TFL3":
         raise Broken("it does not begin like a TensorFlow Lite file")
@@ -151,23 +152,24 @@ def read(path: Path) -> File:
     graphs = root.tables(2)
     if not graphs:
         raise Broken("it holds no graph")
-    graph, buffers = graphs[0], root.tables(4)
+    kinds = [
+        name or "CUSTOM" if code == 32 else OPERATORS.get(code, f"operator {code}") for code, name in zip(codes, custom)
+    ]
+    buffers, version = root.tables(4), root.number(0, "<I")
+    read_in = tuple(_graph(graph, kinds, buffers, data, version) for graph in graphs)
+    return replace(read_in[0], names=_names(root), graphs=read_in)
+
+
+def _graph(graph: Table, kinds: list[str], buffers: list[Table], data: bytes, version: int) -> File:
     tensors = [_tensor(i, t, buffers, data) for i, t in enumerate(graph.tables(0))]
     operations = []
     for op in graph.tables(3):
         code = op.number(0, "<I")
-        if code >= len(codes):
+        if code >= len(kinds):
             raise Broken("an operator without a code")
-        kind = custom[code] or "CUSTOM" if codes[code] == 32 else OPERATORS.get(codes[code], f"operator {codes[code]}")
-        operations.append(Operation(kind, _indices(op, 1, len(tensors)), _indices(op, 2, len(tensors)), op.table(4)))
-    return File(
-        tensors,
-        _indices(graph, 1, len(tensors)),
-        _indices(graph, 2, len(tensors)),
-        operations,
-        root.number(0, "<I"),
-        _names(root),
-    )
+        indices = _indices(op, 1, len(tensors)), _indices(op, 2, len(tensors))
+        operations.append(Operation(kinds[code], *indices, op.table(4)))
+    return File(tensors, _indices(graph, 1, len(tensors)), _indices(graph, 2, len(tensors)), operations, version)
 
 
 def _names(root: Table) -> dict[int, str]:

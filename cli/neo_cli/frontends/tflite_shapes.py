@@ -82,24 +82,26 @@ def slice_(c: Converter, op: Operation) -> None:
 def strided_slice(c: Converter, op: Operation) -> None:
     begin, end, step = (c.ints(op, i) for i in (1, 2, 3))
     low, high, ellipsis, new, shrink = (op.options.number(i) for i in range(5)) if op.options else (0,) * 5
-    if ellipsis or new:
-        raise InputError(f"{CONVERT} STRIDED_SLICE with an ellipsis or new axes is not understood.")
-    starts: list[int] = []
-    stops: list[int] = []
-    for axis, (b, e, s, n) in enumerate(zip(begin, end, step, c.shape(op.inputs[0]), strict=False)):
-        if shrink >> axis & 1:
-            place = b % n
-            starts, stops = [*starts, place], [*stops, place + 1]
-            step[axis] = 1
+    shape, axis = c.shape(op.inputs[0]), 0
+    spared = len(shape) - sum(1 for i in range(len(begin)) if not (ellipsis | new) >> i & 1)  # what an ellipsis is for
+    cuts: list[tuple[int, int, int, int]] = []  # axis, start, stop, step
+    for i, (b, e, s) in enumerate(zip(begin, end, step, strict=True)):
+        if ellipsis >> i & 1:
+            axis += spared
             continue
-        first, last, _ = slice(None if low >> axis & 1 else b, None if high >> axis & 1 else e, s).indices(n)
-        starts, stops = [*starts, first], [*stops, last if last >= 0 else -(2**31)]
-    made = c.node(
-        "Slice",
-        [c.value(op.inputs[0]), c.const(starts), c.const(stops), c.const(list(range(len(starts)))), c.const(step)],
-    )
-    gone = [axis for axis in range(len(starts)) if shrink >> axis & 1]
-    c.define(op.outputs[0], c.node("Squeeze", [made, c.const(gone)]) if gone else made)
+        if new >> i & 1:
+            continue
+        if shrink >> i & 1:
+            cuts.append((axis, b % shape[axis], b % shape[axis] + 1, 1))
+        else:
+            part = slice(None if low >> i & 1 else b, None if high >> i & 1 else e, s)
+            first, last, _ = part.indices(shape[axis])
+            cuts.append((axis, first, last if last >= 0 else -(2**31), s))
+        axis += 1
+    axes, starts, stops, steps = (c.const([cut[k] for cut in cuts]) for k in range(4))
+    made = c.node("Slice", [c.value(op.inputs[0]), starts, stops, axes, steps]) if cuts else c.value(op.inputs[0])
+    same = not (new or shrink)
+    c.define(op.outputs[0], made if same else c.node("Reshape", [made, c.const(list(c.shape(op.outputs[0])))]))
 
 
 @rule("PAD", "PADV2", "MIRROR_PAD")
@@ -122,10 +124,23 @@ def pad(c: Converter, op: Operation) -> None:
 
 @rule("GATHER")
 def gather(c: Converter, op: Operation) -> None:
+    """One axis by indices; behind batch axes, which both have, as GatherND with that axis moved behind them."""
     axis, batch = (op.options.number(0), op.options.number(1)) if op.options else (0, 0)
-    if batch:
-        raise InputError(f"{CONVERT} GATHER with batch dimensions is not understood.")
-    c.define(op.outputs[0], c.node("Gather", [c.value(op.inputs[0]), c.value(op.inputs[1])], axis=axis))
+    if not batch:
+        c.define(op.outputs[0], c.node("Gather", [c.value(op.inputs[0]), c.value(op.inputs[1])], axis=axis))
+        return
+    rank, places = len(c.shape(op.inputs[0])), len(c.shape(op.inputs[1]))
+    axis, batch = axis % rank, batch % places if batch < 0 else batch
+    between = list(range(batch, axis))
+    value = c.value(op.inputs[0])
+    if between:
+        value = c.node("Transpose", [value], perm=[*range(batch), axis, *between, *range(axis + 1, rank)])
+    found = c.node("GatherND", [value, c.node("Unsqueeze", [_wide(c, op.inputs[1]), c.const([-1])])], batch_dims=batch)
+    if between:
+        moved = range(places, places + len(between))
+        rest = range(places + len(between), places + rank - batch - 1)
+        found = c.node("Transpose", [found], perm=[*range(batch), *moved, *range(batch, places), *rest])
+    c.define(op.outputs[0], found)
 
 
 @rule("EMBEDDING_LOOKUP")
