@@ -220,6 +220,21 @@ def test_a_network_stays_in_whole_numbers(start, name, form):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mcpu", ["icelake_server", "haswell"])
+def test_activations_are_tables_and_parts_are_made_in_place(start, mcpu):
+    """SiLU, concatenations of different scales and resizing, with and without the instruction for tables."""
+    features = {*tuning.X86[mcpu], *(["avx512vbmi"] if mcpu == "icelake_server" else [])}
+    if not cpu.runs("linux", "x86_64", features):
+        pytest.skip(f"this machine does not run {mcpu}'s code")
+    model, engine = start(quantised(BUILDERS["yolo"](True)), threads=2, mcpu=mcpu)
+    feed = feeds(model)
+    same(engine.run(feed), model.oracle(feed))
+    text = (engine.library.path.parent / "3-layout.txt").read_text()
+    assert text.count("= fast.QTable") > 60 and text.count("= fast.Concat") > 10
+    assert text.count("= fast.Reorder") < 10 and "ops.Chain" not in text
+
+
+@pytest.mark.slow
 @pytest.mark.emulation
 @pytest.mark.parametrize("target", ["ml_m6g", "ANDROID_X86"])
 def test_a_network_on_other_processors(tmp_path: Path, target):

@@ -11,7 +11,7 @@ MICROSOFT = "com.microsoft"
 # Operators that only move elements, or pick some: they do the same to whole numbers when both scales are one.
 MOVES = (
     "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Slice", "Gather", "DepthToSpace",
-    "SpaceToDepth", "Expand", "Tile",
+    "SpaceToDepth", "Expand", "Tile", "Resize",
 )  # fmt: skip
 ARITHMETIC = {"Add": "QLinearAdd", "Mul": "QLinearMul"}
 UNARY = {
@@ -60,6 +60,8 @@ def _integer(r: Rewriter, node: Node, end: Node) -> Node | None:
         parts = [v for triple in scales for v in triple]  # type: ignore[union-attr]
         return _made("QLinearConcat", node, [*own, *parts], y, MICROSOFT)
     x = dequantised(r, node.inputs[0])
+    if node.op == "Resize" and node.attrs.get("mode", "nearest") != "nearest":
+        return None
     if node.op in MOVES and x is not None and x.value.dtype == y.dtype:
         same = Scaled(x.value, number_of(end, 1), int(number_of(end, 2, 0) or 0))  # type: ignore[arg-type]
         return _made(node.op, node, [x.value, *node.inputs[1:]], y, "") if same == x else None

@@ -10,6 +10,7 @@ from neo_cli.backends.native import (
     fuse_quantised,
     fuse_recurrent,
     fuse_shapes,
+    fuse_table,
     fuse_window,
 )
 from neo_cli.backends.native.cpus import Cpu
@@ -23,6 +24,8 @@ RULES = (
     fuse_qdq.operators,
     fuse_quantised.integers,
     fuse_quantised.sums,
+    fuse_table.concatenations,
+    fuse_table.tables,
     fuse_quantised.entries,
     fuse_patterns.gelu,
     fuse_patterns.silu,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from neo_cli.backends.native.cpus import Cpu
 from neo_cli.backends.native.fast.quantised import BLOCK, KINDS
 from neo_cli.backends.native.fuse_conv import window_of
 from neo_cli.backends.native.ir import ROW, Layout, Node, Value
-from neo_cli.backends.native.layout_rules import Blocked, FormsOf
+from neo_cli.backends.native.layout_rules import Blocked, FormsOf, repeats
 from neo_cli.backends.native.ops import types
 from neo_cli.backends.native.rewrite import scalar
 
@@ -122,12 +123,44 @@ def _average(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     return Blocked("fast.QAverage", [into], Layout(BLOCK, fill=fill(zero, y.dtype, cpu)), attrs)  # type: ignore[arg-type]
 
 
+def _table(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked:
+    x, zero = node.inputs[0], fill(node.attrs["zero"], node.outputs[0].dtype, cpu)
+    assert x is not None
+    layout = next((found for found in forms_of(x) if found.block == BLOCK), ROW)
+    return Blocked("fast.QTable", [layout], replace(layout, fill=zero) if layout.block else ROW)
+
+
+def _concat(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    """Parts of one scale; where nothing says what stands for zero, they must agree about it."""
+    y, parts = node.outputs[0], [v for v in node.inputs if v is not None]
+    layouts = [present(v, forms_of) for v in parts]
+    lies = next((found for found in layouts if found is not None), None)
+    if lies is None or node.attrs["axis"] % len(y.shape) != 1 or any(v.shape[1] % BLOCK for v in parts[:-1]):
+        return None
+    if any(v.const is not None for v in parts) or ("zero" not in node.attrs and len(set(layouts)) > 1):
+        return None
+    layout = replace(lies, fill=fill(node.attrs["zero"], y.dtype, cpu)) if "zero" in node.attrs else lies
+    return Blocked("fast.Concat", [layout] * len(parts), layout)
+
+
+def _resize(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
+    x, y = node.inputs[0], node.outputs[0]
+    layout = present(x, forms_of)
+    if layout is None or x is None or len(x.shape) != 4 or not repeats(node, x, y):
+        return None
+    return Blocked("fast.Resize", [layout, *[None] * (len(node.inputs) - 1)], layout)
+
+
 RULES: dict[str, Callable[[Node, Cpu, FormsOf], Blocked | None]] = {
     "fast.QConv": _conv,
     "QuantizeLinear": _quantise,
     "QLinearAdd": _add,
     "QLinearGlobalAveragePool": _average,
     "MaxPool": _pool,
+    "fast.QTable": _table,
+    "Concat": _concat,
+    "Resize": _resize,
+    "Upsample": _resize,
 }
 
 

@@ -187,11 +187,15 @@ def _resize(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     layout = _present(x, forms_of)
     if layout is None or layout.last or layout.block != cpu.lanes or x is None or len(x.shape) not in (4, 5):
         return None
-    if node.attrs.get("mode", "nearest") != "nearest" or x.shape[:2] != y.shape[:2]:
-        return None
-    if any(b % a for a, b in zip(x.shape[2:], y.shape[2:])) or (node.op == "Resize" and not _floors(node)):
+    if not repeats(node, x, y):
         return None
     return Blocked("fast.Resize", [layout, *[None] * (len(node.inputs) - 1)], layout)
+
+
+def repeats(node: Node, x: Value, y: Value) -> bool:
+    """Does a resize repeat each pixel a whole number of times?"""
+    whole = x.shape[:2] == y.shape[:2] and not any(b % a for a, b in zip(x.shape[2:], y.shape[2:]))
+    return whole and node.attrs.get("mode", "nearest") == "nearest" and (node.op != "Resize" or _floors(node))
 
 
 def _batch_norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:

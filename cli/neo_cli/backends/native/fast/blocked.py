@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neo_cli.backends.native.fast import quantised_blocked
+from neo_cli.backends.native.fast import quantised_blocked, quantised_moves
 from neo_cli.backends.native.fast.activations import NONE, number
 from neo_cli.backends.native.fast.conv import padded
 from neo_cli.backends.native.fast.images import border, each_sample, image
@@ -96,6 +96,8 @@ def pool_all(node: Node, ctx: Context) -> str:
 def concat(node: Node, ctx: Context) -> str:
     """Channels behind channels; parts that were made in place are left alone."""
     y, shift, text = node.outputs[0], 0, ""
+    if y.dtype in quantised_blocked.EIGHT:
+        return quantised_moves.concat(node, ctx)
     for index, x in enumerate(node.inputs):
         assert x is not None
         if x.home is not y:
@@ -111,6 +113,8 @@ def resize(node: Node, ctx: Context) -> str:
     """Each pixel repeated a whole number of times."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
+    if y.dtype in quantised_blocked.EIGHT:
+        return quantised_moves.resize(node, ctx)
     ctx.include("blocked.h")
     up = [b // a for a, b in zip((*x.image[2:], x.image[0]), (*y.image[2:], y.image[0]))]
     call = f"copy_blocks(f, {image(x)}, x0, {image(y)}, y0, 0, {', '.join(map(str, up))});"
