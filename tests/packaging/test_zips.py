@@ -105,6 +105,8 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "a broken deflate stream": (lambda: HONEST[:41] + b"\xff\xff\xff" + HONEST[44:], "broken|not as long"),
     "a bomb": (lambda: made(("zeros", bytes(80 * 2**20)), packed=True), "unpacks to too much"),
     "no directory": (lambda: STORED[: directory(STORED)], "is a broken zip archive"),
+    "a zip behind another zip": (lambda: STORED + HONEST, "two files in one"),
+    "a zip behind one with as long a directory": (lambda: made(("data.pkl", b"evil" * 9)) + made(("data.pkl", b"good" * 9)), "two files in one"),
     "a zip behind another file": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(64) + STORED, "two files in one"),
 }  # fmt: skip
 
@@ -117,7 +119,7 @@ def test_what_could_be_read_in_two_ways_is_refused(kind: str, tmp_path: Path) ->
         check(tmp_path / "model.keras", CAPS)
 
 
-def test_what_frameworks_write_passes(tmp_path: Path) -> None:
+def test_what_frameworks_write_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones(5), y=np.zeros((3, 3)))
     np.savez_compressed(tmp_path / "b.npz", x=np.ones(5000))
     for number, data in enumerate(
@@ -126,6 +128,13 @@ def test_what_frameworks_write_passes(tmp_path: Path) -> None:
         (tmp_path / f"{number}").write_bytes(data)
     with zipfile.ZipFile(tmp_path / "big.npz", "w") as archive, archive.open("x.npy", "w", force_zip64=True) as member:
         member.write(b"x" * 70_000)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)  # the records of large archives in a small one
+    large = made(("a", b"a"), ("b", b"b"))
+    (tmp_path / "large.npz").write_bytes(large)
+    (tmp_path / "larger.npz").write_bytes(at(large, len(large) - 6, "<I", 0xFFFFFFFF))
+    with zipfile.ZipFile(tmp_path / "told.npz", "w") as archive:
+        archive.writestr("a", b"a")
+        archive.comment = b"a comment" * 99
     for file in tmp_path.iterdir():
         check(file, CAPS)
 

@@ -18,6 +18,7 @@ from typing import IO
 from neo_cli.base.errors import InputError
 from neo_cli.runtime.untar import Caps
 
+END = 22  # bytes of the record at the end, without its comment
 LOCAL, SIZE = b"PK\x03\x04", 30  # a local header's signature and its length before name and extra field
 ENCRYPTED, LATER, ZIP64 = 0x1, 0x8, 0xFFFFFFFF  # flags: encrypted; sizes follow the data; sizes are in the extra field
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -46,6 +47,10 @@ def check(file: Path, caps: Caps) -> None:
         try:
             with zipfile.ZipFile(stream) as inner:
                 infos = inner.infolist()
+                if _said(stream) != inner.start_dir:  # zipfile looks for the directory, miniz goes where the end says
+                    raise InputError(
+                        f"The file '{file.name}' in the input archive is two files in one: its directory is not where it says."
+                    )
                 _caps(file, infos, caps)
                 for info in infos:
                     _name(file, info)
@@ -69,6 +74,23 @@ def _is_behind(stream: IO[bytes]) -> bool:
     except BROKEN:
         pass
     return False
+
+
+def _said(stream: IO[bytes]) -> int:
+    """Where the directory begins as the record at the end has it, without regard for what lies before the archive."""
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - END - 0xFFFF))
+    tail = stream.read()
+    place = tail.rfind(b"PK\x05\x06")
+    (offset,) = struct.unpack_from("<I", tail, place + 16)
+    if offset != ZIP64:
+        return int(offset)
+    signature, _, place = struct.unpack_from("<4sIQ", tail, place - 20)
+    stream.seek(place)
+    record = stream.read(56)
+    if (signature, record[:4]) != (b"PK\x06\x07", b"PK\x06\x06"):
+        raise zipfile.BadZipFile("the record of a large archive is not where its end says")
+    return int(struct.unpack_from("<Q", record, 48)[0])
 
 
 def _caps(file: Path, infos: list[zipfile.ZipInfo], caps: Caps) -> None:
