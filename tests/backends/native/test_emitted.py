@@ -38,17 +38,20 @@ def test_a_build_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert (tmp_path / "compiled.so").read_bytes() == first
 
 
-def test_the_documented_c_program_builds_and_runs(tmp_path: Path):
-    tool = shutil.which("cc")
-    if tool is None:
-        pytest.skip("there is no C compiler with a libc here")
-    (source,) = re.findall(r"```c\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize(
+    ("language", "command"),
+    [("c", ["cc", "-std=c11"]), ("cpp", ["c++", "-std=c++20", "-pthread"])],
+)
+def test_the_documented_program_builds_and_runs(tmp_path: Path, language: str, command: list[str]):
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"there is no {command[0]} with a standard library here")
+    (source,) = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     model = as_model(BUILDERS["mlp"](True), tmp_path)
     compile(model, targets()["LINUX_X86_64"], {}, tmp_path)
-    (tmp_path / "main.c").write_text(source)
+    (tmp_path / f"main.{language}").write_text(source)
     header = Path(compiler.__file__).with_name("kernels")
-    command = [tool, "-std=c11", "-Wall", "-Werror", f"-I{header}", "-o", "main", "main.c", "./compiled.so"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    line = [*command, "-Wall", "-Werror", f"-I{header}", "-o", "main", f"main.{language}", "./compiled.so"]
+    subprocess.run(line, cwd=tmp_path, check=True)
     feed = feeds(model)
     done = subprocess.run(["./main"], cwd=tmp_path, input=feed["x"].tobytes(), capture_output=True, check=True)
     assert error({"probabilities": np.frombuffer(done.stdout, np.float32).reshape(1, 10)}, model.oracle(feed)) < 5e-6

@@ -68,7 +68,7 @@ def cases(draw: st.DrawFn) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["LINUX_X86_64", "ml_c5"])
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(case=cases())
 def test_random_convolutions(start, tmp_path_factory, target, case):
     from backends.native.test_networks import runs

@@ -6,6 +6,7 @@ import ctypes
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from models.builders import BUILDERS
 from neo_cli.backends.native import build as builder
 from neo_cli.backends.native import compile, compiler
 from neo_cli.backends.native.cpus import cpu_of
+from neo_cli.base.errors import AccuracyError
 from neo_cli.model.model import Model
+from neo_cli.report import contest
+from neo_cli.report.check import cases
 from neo_cli.runtime.engines.native import Engine
 from neo_cli.targets.devices import targets
 
@@ -129,3 +133,30 @@ def test_an_interrupt_at_the_barrier_ends_the_run_and_not_the_engine(tmp_path: P
     monkeypatch.undo()
     assert error(engine.run(feeds(model)), model.oracle(feeds(model))) < 5e-6
     engine.close()
+
+
+def test_a_candidate_that_fails_its_check_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A worker that lived on would take time from every candidate after it."""
+    model = as_model(BUILDERS["mlp"](True), tmp_path)
+    build = compile(model, targets()["LINUX_X86_64"], {}, tmp_path)
+    tensors = {"inputs": [t.record() for t in model.inputs], "outputs": [t.record() for t in model.outputs]}
+    seen: list[int] = []
+
+    def load(folder: Path) -> Engine:
+        engine = Engine(folder, {"settings": build.settings, **tensors}, 4)
+        seen.append(threads())
+        return engine
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    monkeypatch.setattr(contest, "load", load)
+    wrong = replace(model, oracle=lambda feed: {name: array + 1 for name, array in model.oracle(feed).items()})
+    before = threads()
+    with pytest.raises(AccuracyError):
+        contest.hold(
+            [SimpleNamespace(backend="native", build=build, error=None, seconds=0.0)],
+            lambda _: tmp_path, wrong, cases(wrong, [].append), None, True, [].append,
+        )  # fmt: skip
+    assert seen == [before + 3]
+    assert threads() == before

@@ -125,7 +125,7 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
             const vf low = splat(c->low), high = splat(c->high);
 #pragma clang loop unroll(full)
             for (int p = 0; p < ROWS * COLUMNS; p++)
-                vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * OUT, vmin(vmax(acc[p][v], low), high));
+                vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * OUT, vclip(acc[p][v], low, high));
         } else {
 #pragma clang loop unroll(full)
             for (int p = 0; p < ROWS * COLUMNS; p++) vstore(y + p / COLUMNS * c->out_row + p % COLUMNS * OUT, acc[p][v]);

@@ -27,7 +27,7 @@ ALWAYS void depthwise_row(const struct depthwise *c, const float *in, const floa
     for (int p = 0; p < COUNT; p++) {
         vf r = acc[p];
         if (add) r += vload(add + p * OUT);
-        vstore(out + p * OUT, vmin(vmax(r, low), high));
+        vstore(out + p * OUT, vclip(r, low, high));
     }
 }
 #define DEPTHWISE(NAME, KD, KH, KW, PITCH, STEP, COUNT, REST, OUT)                                                             \

@@ -99,7 +99,7 @@ ALWAYS void winograd_out(const struct winograd *c, const struct frame *f, const 
                 if (x >= columns) break;
                 vf value = line[x] + start;
                 if (sum) value += vload(sum + y * c->add_row + x * VL);
-                vstore(o + y * c->out_row + x * VL, vmin(vmax(value, low), high));
+                vstore(o + y * c->out_row + x * VL, vclip(value, low, high));
             }
             if (c->act > ACT_CLIP || c->add_after)
                 act_run(o + y * c->out_row, o + y * c->out_row, c->add_after ? r + y * c->add_row : 0, columns * VL, c->act,
