@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from backends.graphs import as_model
 from backends.native.test_kernels import conv
@@ -50,6 +50,27 @@ def reference(graph: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray
     return found
 
 
+def cast(graph: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
+    """The only output when the operands of every product are rounded to bfloat16 on their way (ONNX Runtime's Cast)."""
+    found, nodes = onnx.ModelProto(), []
+    found.CopyFrom(graph)
+    for node in list(found.graph.node):
+        if node.op_type == "MatMul":
+            for i, name in enumerate(node.input):
+                half, back = f"{node.name}.{i}.half", f"{node.name}.{i}.back"
+                nodes.append(helper.make_node("Cast", [name], [half], to=TensorProto.BFLOAT16))
+                nodes.append(helper.make_node("Cast", [half], [back], to=TensorProto.FLOAT))
+                node.input[i] = back
+        nodes.append(node)
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del found.graph.node[:]
+    found.graph.node.extend(copies)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    made: np.ndarray = ort.InferenceSession(found.SerializeToString(), options).run(None, feed)[0]
+    return made
+
+
 def bound(graph: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
     """How far rounding both operands may move a layer's output: two units of each product's size, summed up."""
     found = onnx.ModelProto()
@@ -66,6 +87,22 @@ def product(rows: int, ic: int, oc: int) -> onnx.ModelProto:
     g = Graph("product", 3)
     return g.finish({"y": (g.dense(g.input("x", [rows, ic]), ic, oc), [rows, oc])})
 
+
+def attention(length: int, batch: int, width: int) -> onnx.ModelProto:
+    """Two heads of `width` channels."""
+    g, whole = Graph("attention", 4), 2 * width
+    x = g.input("x", [batch, length, whole])
+
+    def split(order: list[int]) -> str:
+        return g.op("Transpose", g.op("Reshape", g.dense(x, whole, whole), g.ints(batch, length, 2, width)), perm=order)
+
+    q, k, v = split([0, 2, 1, 3]), split([0, 2, 3, 1]), split([0, 2, 1, 3])
+    scores = g.op("Mul", g.op("MatMul", q, k), g.constant(np.float32(width**-0.5), "scale"))
+    mixed = g.op("Transpose", g.op("MatMul", g.op("Softmax", scores, axis=-1), v), perm=[0, 2, 1, 3])
+    return g.finish({"y": (g.op("Reshape", mixed, g.ints(batch, length, whole)), [batch, length, whole])})
+
+
+ATTENTION = {"whole": (32, 1, 64), "odd keys": (45, 2, 32), "half a block": (19, 1, 48), "one key": (1, 2, 16)}
 
 # Remainders in every dimension, both kinds of groups, strides, dilations, summands, and each shape of AMX's tiles.
 CASES = {

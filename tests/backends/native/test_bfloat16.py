@@ -12,7 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from backends.graphs import as_model, error, feeds
-from backends.native.half_cases import BF16, CASES, bound, modelled, nearest, reference, spread, top1
+from backends.native.half_cases import (
+    ATTENTION,
+    BF16,
+    CASES,
+    attention,
+    bound,
+    cast,
+    modelled,
+    nearest,
+    reference,
+    spread,
+    top1,
+)
 from backends.native.test_kernels import cases, conv
 from compiling import compile_here
 from models.builders import BUILDERS, Graph
@@ -67,6 +79,20 @@ def test_amx_kernels_agree_on_a_model_of_the_tile_registers(tmp_path: Path, name
     assert np.abs(found - wanted).max() < 3e-6 * np.abs(wanted).max()
     assert engine.library.amx_model_products() > 0
     engine.close()
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_on_both_instruction_sets(start, tmp_path: Path, name):
+    graph = attention(*ATTENTION[name])
+    model, engine = modelled(graph, tmp_path, threads=2)
+    assert "attend_halves(&c" in (tmp_path / "5-compiled.c").read_text()
+    feed = feeds(model)
+    found, wanted = engine.run(feed)["y"], model.oracle(feed)["y"]
+    engine.close()
+    assert spread(found, wanted) < 1e-2 and spread(found, cast(graph, feed)) < 1e-3
+    if BF16:
+        _, engine = start(graph, threads=2, **HALF)
+        assert spread(engine.run(feed)["y"], found) < 1e-3
 
 
 @pytest.mark.slow
@@ -187,15 +213,17 @@ def test_bands_of_rows_give_the_same_bits_on_a_model_of_the_tile_registers(tmp_p
 
 @here
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "limit"), [("resnet50", 0.01), ("mobilenetv2", 0.02), ("bert", 0.03)])
+@pytest.mark.parametrize(("name", "limit"), [("resnet50", 0.01), ("mobilenetv2", 0.02), ("bert", 0.01)])
 def test_whole_networks_keep_their_answer(start, name, limit):
+    """`limit`: of the root mean square of the error, over the output's spread. Only classifiers have a largest value."""
     model, engine = start(BUILDERS[name](False), threads=2, **HALF)
     for seed in range(3):
         feed = feeds(model, seed)
         for key, wanted in model.oracle(feed).items():
             found = engine.run(feed)[key]
             print(f"{name} {key}: error {error({key: found}, {key: wanted}):.1e}, rms {spread(found, wanted):.1e}")
-            assert spread(found, wanted) < limit and top1(found, wanted) > 0.95
+            assert spread(found, wanted) < limit
+            assert name == "bert" or top1(found, wanted) == 1
 
 
 @here

@@ -189,3 +189,40 @@ def _calls(node: Node, ctx: Context, kept: Buffer, vectors: int, name: str, buff
 {fill}for (int g = 0; g < {len(parts)}; g++)
     conv_halves(&{name}, f, x0 + {start} + g * {sources * x.pitch[1]}, (const float *){w} + g * {packed[0].size},
                 {b} + g * {outs * lanes}, {added}, y0 + {y.first} + g * {outs * y.pitch[1]}, {buffer}, {int(shared)});"""
+
+
+@dataclass(frozen=True)
+class Product:
+    """Blocks of 32 channels of a product's inner dimension, and the words of its buffer."""
+
+    blocks: int
+    buffer: int
+
+
+def half_product(ctx: Context, name: str, rows: int, channels: int, outs: int, planes: tuple[int, int]) -> Product:
+    """Declares the struct halves `name` of a product of blocked rows with packed words, `outs` vectors wide.
+
+    `planes`: floats from one block of VL to the next, of the rows and of the result.
+    """
+    cpu, blocks, vectors = ctx.cpu, blocks_of(channels, BLOCK), min(ctx.cpu.vectors, outs)
+    tiles = schedule.registers(1, rows) if cpu.tiles else schedule.tiles(cpu, vectors, 1, rows)
+    units = math.ceil(rows / tiles.columns)
+    columns = units * tiles.columns
+    panel = schedule.direct(cpu, 1, rows, blocks, WORDS, outs, 0).panel
+    unused = 0 if cpu.tiles else (blocks * BLOCK - channels) // 8 * 4
+    kernels = _kernels(ctx, tiles, vectors, outs, WORDS)
+    shape = "tiles_{}_{}".format(*_shape(tiles, tiles.rows, tiles.columns)) if cpu.tiles else "0"
+    ctx.declare(f"""\
+static const idx {name}_tap[] = {{0}};
+static const struct halves {name} = {{
+    .c = {{
+        .in_block = {columns * WORDS}, .out_plane = {planes[1]}, .images = 1, .height = 1, .width = {rows}, .blocks = {blocks},
+        .panel = {panel}, .taps = 1, .run = {WORDS}, .skip = {unused}, .pitch = {WORDS}, .vectors = {vectors}, .sections = {outs},
+        .rows = 1, .columns = {tiles.columns}, {NONE.fields(ctx)}, .tap = {name}_tap,
+        {kernels}
+    }},
+    .plane = {planes[0]}, .pixel = {cpu.lanes}, .sources = {blocks_of(channels, cpu.lanes)}, .words = {WORDS}, .flat = 1,
+    .stride = 1, .span = 1, .width = {columns}, .band = {units}, .tiles = {shape},
+}};
+""")
+    return Product(blocks, blocks * columns * WORDS)
