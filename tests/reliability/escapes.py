@@ -110,6 +110,7 @@ TRIES: dict[str, Callable[[], object]] = {
     "open a raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).bind(("lo", 0)) or (HOME / "secret").read_text(),
     "mount in new namespaces": mount_again,
     "clone into new namespaces": lambda: clone(0x10000000 | 0x00020000),
+    "hold memory in a file of memory": lambda: os.memfd_create("neo"),
     "hold memory that belongs to no process": lambda: checked(LIBC.shmget(0, 1 << 20, 0o600)),
     "write beside the system": lambda: Path("/written").write_text("x"),
     "write among the devices": lambda: Path("/dev/written").write_text("x"),
