@@ -119,7 +119,8 @@ def product(m: Many) -> None:
     x, w = m.input(m.integers(dtype, *lead, rows, depth)), m.constant(m.integers("int8", depth, columns))
     spread, zero_w = 0.01 * 0.01 * 110 * depth**0.5, m.constant(np.zeros((), np.int8))
     if kind == "MatMulInteger":
-        m.node(kind, [x, w, m.zero(dtype), zero_w], "int32")
+        point = m.input(np.asarray(m.integers(dtype, 1)[0])) if pick(2) else m.zero(dtype)  # known when it runs, or now
+        m.node(kind, [x, w, point, zero_w], "int32")
         return
     own = [m.scale(near=spread), m.zero(dtype)]
     inputs = [x, m.scale(), m.zero(dtype), w, m.scale(), zero_w]

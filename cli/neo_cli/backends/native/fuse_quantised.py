@@ -103,8 +103,11 @@ def _levels(node: Node, value: int, scale: int, zero: int) -> Levels | None:
 
 
 def _integer(node: Node) -> Node | None:
+    """A product's x may have a zero point that is known only when the model runs: the last input of the node that is made."""
     x, w = node.inputs[0], node.inputs[1]
-    zero = number_of(node, 2, 0)
+    point = node.inputs[2] if len(node.inputs) > 2 else None
+    dynamic = node.op == "MatMulInteger" and point is not None and point.const is None and point.size == 1
+    zero = 0 if dynamic else number_of(node, 2, 0)
     if x is None or x.dtype not in EIGHT or w is None or w.const is None or zero is None:
         return None
     z = node.inputs[3] if len(node.inputs) > 3 else None
@@ -114,7 +117,9 @@ def _integer(node: Node) -> Node | None:
     shaped = _image(node, levels) if node.op == "ConvInteger" else _matrix(node, levels, False)
     if shaped is None:
         return None
-    return _node(node, Scaled(x, 1.0, int(zero)), shaped, None, node.outputs[0], None, node.op == "ConvInteger")
+    made = _node(node, Scaled(x, 1.0, int(zero)), shaped, None, node.outputs[0], None, node.op == "ConvInteger")
+    made.inputs += [point] if dynamic else []
+    return made
 
 
 def _image(node: Node, levels: Levels) -> Levels | None:

@@ -44,7 +44,7 @@ def _conv(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked:
         out = Layout(BLOCK, last=attrs["last"], fill=fill(zero, y.dtype, cpu))
     if add is not None:
         added = Layout(BLOCK, last=attrs["last"], fill=fill(attrs["sum"]["other_zero"], add.dtype, cpu))
-    return Blocked("fast.QConv", [into, None, None, added], out)
+    return Blocked("fast.QConv", [into, None, None, added, *([ROW] if len(node.inputs) > 4 else [])], out)
 
 
 def _quantise(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:

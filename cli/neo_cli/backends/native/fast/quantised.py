@@ -19,7 +19,8 @@ KINDS = {"int8": 0, "uint8": 0, "int32": 1, "float32": 2}
 
 @operator("fast.QConv")
 def conv(node: Node, ctx: Context) -> str:
-    """inputs: x, weights [OC, IC / group, KH, KW] of int8 and zero point 0, bias or None (int32), an addend or None.
+    """inputs: x, weights [OC, IC / group, KH, KW] of int8 and zero point 0, bias or None (int32), an addend or None; a zero
+    point of x, when it is known only at run time (then there is one group and no padding).
 
     attrs: the window, `factor` (float32, one for each output channel), `low`, `high` and `zero` of the output in its own
     type; with an addend also `sum` (see `finish`). The output is 8-bit in blocks, or row-major int32 or float32.
@@ -196,10 +197,11 @@ static const struct qconv c = {{
     .edge = {{{kernel(tiles.edge, widths[0])}, {kernel(tiles.edge, widths[1])}}}, .edge_columns = {tiles.edge[1] if tiles.edge else 0},
 }};
 """
-    return text + _call(node, ctx, parts, plan.vectors, pitch)
+    before, own = _start(node, ctx)
+    return before + text + _call(node, ctx, parts, plan.vectors, pitch, own)
 
 
-def _call(node: Node, ctx: Context, parts: np.ndarray, vectors: int, pitch: int) -> str:
+def _call(node: Node, ctx: Context, parts: np.ndarray, vectors: int, pitch: int, own: str) -> str:
     """The call, or one for each group, with weights, bias and factors packed; `parts` are the groups' weights."""
     x, y, add, attrs = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs
     assert x is not None
@@ -219,8 +221,18 @@ def _call(node: Node, ctx: Context, parts: np.ndarray, vectors: int, pitch: int)
     return (
         f"for (int g = 0; g < {len(parts)}; g++)\n"
         f"    qconv_direct(&c, f, x0 + {start} + g * {ins * x.pitch[1]}, (const int8_t *){w} + g * {bytes_}, "
-        f"{b} + g * {outs * BLOCK}, {k} + g * {outs * BLOCK}, {added}, (char *)y0 + {first} + {step}, {pitch});"
+        f"{own or b} + g * {outs * BLOCK}, {k} + g * {outs * BLOCK}, {added}, (char *)y0 + {first} + {step}, {pitch});"
     )
+
+
+def _start(node: Node, ctx: Context) -> tuple[str, str]:
+    """The step that makes the sums' first values when x's zero point is known only at run time, and where these are."""
+    if len(node.inputs) < 5:
+        return "", ""
+    sums = padded(node.inputs[1].const.sum(axis=(1, 2, 3), dtype=np.int32))  # type: ignore[union-attr]
+    start, base, k = ctx.scratch(len(sums), "int32"), ctx.constant(padded(offsets(node))), ctx.constant(sums)
+    made = f"for (idx i = begin; i < end; i++) {start}[i] = {base}[i] - (int32_t)x4[0] * {k}[i];"
+    return f"{{ SPLIT({len(sums)}); {made} }}\nPHASE;\n", start
 
 
 def offsets(node: Node) -> np.ndarray:

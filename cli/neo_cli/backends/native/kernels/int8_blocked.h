@@ -84,14 +84,24 @@ NEVER void q_rows_to_blocks(const struct frame *f, const q8 *x, q8 *y, idx pixel
     const int blocks = (channels + QB - 1) / QB;
     SPLIT(pixels);
     for (idx p = begin; p < end; p++)
-        for (int b = 0; b < blocks; b++)
-            for (int k = 0; k < QB; k++)
-                y[(b * pixels + p) * QB + k] = b * QB + k < channels ? x[p * channels + b * QB + k] ^ flip : 0;
+        for (int b = 0; b < blocks; b++) {
+            const q8 *from = x + p * channels + b * QB;
+            q8 *to = y + (b * pixels + p) * QB;
+            if ((b + 1) * QB <= channels) *(q16 *)to = *(const q16 *)from ^ (q8)flip;
+            else
+                for (int k = 0; k < QB; k++) to[k] = b * QB + k < channels ? from[k] ^ flip : 0;
+        }
 }
 NEVER void q_blocks_to_rows(const struct frame *f, const q8 *x, q8 *y, idx pixels, int channels, int flip) {
     SPLIT(pixels);
     for (idx p = begin; p < end; p++)
-        for (int k = 0; k < channels; k++) y[p * channels + k] = x[(k / QB * pixels + p) * QB + k % QB] ^ flip;
+        for (int b = 0; b * QB < channels; b++) {
+            const q8 *from = x + (b * pixels + p) * QB;
+            q8 *to = y + p * channels + b * QB;
+            if ((b + 1) * QB <= channels) *(q16 *)to = *(const q16 *)from ^ (q8)flip;
+            else
+                for (int k = 0; b * QB + k < channels; k++) to[k] = from[k] ^ flip;
+        }
 }
 
 /* y = round(own * x + other * z + fixed), row by row, as struct qfinish has it. */
