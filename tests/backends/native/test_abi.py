@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from backends.graphs import as_model
+from backends.graphs import as_model, feeds
 from backends.native.callers import Arrays, call, linked, lowered, threaded
 from backends.native.objects import demands
 from backends.native.proof_graphs import MANY, Case, case, off
@@ -81,6 +81,16 @@ def test_a_library_is_small(tmp_path: Path, name: str):
     made = Case(model_of(BUILDERS[name](False)), [], [])
     for target in ("ml_c5", "ml_m6g"):
         assert built(made, target, tmp_path).stat().st_size <= LARGEST
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_a_run_takes_little_more_than_weights_and_scratch(tmp_path: Path):
+    """MobileNetV2, whose 21 MB are the least of the networks of the documents: what else a process has weighs most."""
+    model = as_model(BUILDERS["mobilenetv2"](False), tmp_path)
+    program, record = lowered(model, "LINUX_X86_64", tmp_path)
+    _, peak = call(linked(program, record, tmp_path), program, [feeds(model)], 2, "team")
+    assert peak <= 1.3 * (program.weights.size + program.scratch(2))
 
 
 @needs_gcc
