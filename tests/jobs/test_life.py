@@ -143,3 +143,27 @@ def test_a_job_that_waits_too_long_is_failed(
 def test_the_identity_of_a_process() -> None:
     assert life.state(life.identity()) in ("R", "S")
     assert life.identity().pid == os.getpid() and life.state(gone()) is None
+
+
+def test_what_an_attempt_had_announced_is_left_to_one_runner(service: Service) -> None:
+    claimed(service, gone())
+    service.store.note("a", 1, {life.ANNOUNCED: {"uri": "file:///out/a"}})
+    assert life.tend(service.store, NOW + 1) == 0 and status(service) == INPROGRESS
+
+    def undecided() -> list[str]:
+        return [job.name for job in life.undecided(service.store, NOW + 1)]
+
+    assert undecided() == ["a"]
+    service.store.note("a", 1, {life.DECIDER: life.identity()._asdict()})
+    assert undecided() == []
+    service.store.note("a", 1, {life.DECIDER: gone()._asdict()})
+    assert undecided() == ["a"]
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    service.store.note("a", 1, {life.DECIDER: life.identity(process.pid)._asdict()})
+    process.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 5
+    while undecided() == [] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert undecided() == ["a"]
+    process.kill()
+    process.communicate()

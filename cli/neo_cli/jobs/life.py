@@ -11,6 +11,7 @@ from neo_cli.jobs.stores.base import Store
 
 MARK = "NEO_ATTEMPT"  # in the environment of an attempt's processes
 ANNOUNCED = "publishing"  # the key of Job.extra under which an attempt says what it is about to make visible
+DECIDER = "decider"  # the key of Job.extra for the runner that finds out what became of such an attempt
 KILLS = "memory_kills"  # the key of Job.extra for what the kernel had counted when the compiler started
 STOPPED_STATES = "Tt"  # of /proc/<pid>/stat: stopped by a signal or a debugger
 
@@ -78,8 +79,16 @@ def tend(store: Store, now: float) -> int:
 
 
 def undecided(store: Store, now: float) -> list[Job]:
-    """Jobs whose attempt is lost and had announced what it published: a runner looks there before it says more."""
-    return [job for job in store.under_way() if ANNOUNCED in job.extra and _lost(job, now)]
+    """Jobs whose attempt is lost and had announced what it published: a runner looks there before it says more.
+
+    Not those at which a live runner is looking already: a place that answers slowly needs one of them.
+    """
+    return [job for job in store.under_way() if ANNOUNCED in job.extra and _lost(job, now) and not _looked_at(job)]
+
+
+def _looked_at(job: Job) -> bool:
+    decider = job.extra.get(DECIDER)
+    return decider is not None and state(Runner(**decider)) not in (None, *STOPPED_STATES)
 
 
 def _lost(job: Job, now: float) -> bool:

@@ -123,6 +123,8 @@ def finish_earlier(job: Job, store: Store, environ: Mapping[str, str], now: floa
 def decide(job: Job, store: Store, environ: Mapping[str, str], now: float) -> None:
     """What a lost attempt that had announced its artifact comes to: COMPLETED when that is visible; else its pieces
     are removed first, so that it cannot become visible any more, and the loss is treated like any other."""
+    if not store.note(job.name, job.attempt, {life.DECIDER: life.identity()._asdict()}):
+        return
     life.end_leftovers(job)
     begun.clear(begun.folder(environ) / f"{job.name}-{job.attempt}", environ)
     with lent(settings.over(environ, job.extra)) as own:
