@@ -262,3 +262,13 @@ def test_every_tensor_is_onnx_runtimes(tmp_path: Path, signed):
     model = as_model(quantised(BUILDERS["resnet50"](True), signed=signed), tmp_path)
     build = compile(model, targets()["LINUX_X86_64"], {"check_all": True}, tmp_path)
     assert build.notes[-1].startswith("23 tensors compared") and "largest error 0.0e+00" in build.notes[-1]
+
+
+@pytest.mark.slow
+def test_a_fat_artifact_has_a_level_for_products_of_four(tmp_path: Path):
+    model = as_model(quantised(BUILDERS["mlp"](True)), tmp_path)
+    build = compile(model, targets()["LINUX_X86_64"], {"mcpu": "generic"}, tmp_path)
+    last = build.settings["variants"][-1]
+    assert last["library"].startswith("cascadelake/") and "avx512_vnni" in last["features"]
+    plain = compile(as_model(BUILDERS["mlp"](True), tmp_path), targets()["LINUX_X86_64"], {"mcpu": "generic"}, tmp_path)
+    assert all("avx512_vnni" not in level["features"] for level in plain.settings["variants"])

@@ -62,7 +62,7 @@ def lower(
 
 def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path) -> Build:
     """One library and its weights for `target`, under `work`; a fat artifact has a folder for each higher level."""
-    targets = tuning.levels(target, options)
+    targets = tuning.levels(target, options, proto.precision_of(model.graph))
     files: dict[str, Path] = {}
     variants: list[dict[str, Any]] = []
     notes: list[str] = []

@@ -29,17 +29,22 @@ HALVES = {
     **dict.fromkeys(("sapphirerapids", "emeraldrapids", "graniterapids"), _AMX),
 }
 # arm64 processors that add four products of 8-bit numbers at once (asimddp).
-DOT = frozenset(
-    "cortex_a55 cortex_a65 cortex_a75 cortex_a76 cortex_a76ae cortex_a77 cortex_a78 cortex_a78c cortex_a510 cortex_a710 "
-    "cortex_a715 cortex_x1 cortex_x2 cortex_x3 neoverse_e1 neoverse_n1 neoverse_n2 neoverse_v1 neoverse_v2 apple_a13 "
-    "apple_a14 apple_a15 apple_a16 apple_m1 apple_m2 apple_m3 ampere1 ampere1a grace oryon_1".split()
-)
+_DOT = """
+cortex_a55 cortex_a65 cortex_a75 cortex_a76 cortex_a76ae cortex_a77 cortex_a78 cortex_a78c cortex_a510 cortex_a710
+cortex_a715 cortex_x1 cortex_x2 cortex_x3 neoverse_e1 neoverse_n1 neoverse_n2 neoverse_v1 neoverse_v2 apple_a13 apple_a14
+apple_a15 apple_a16 apple_m1 apple_m2 apple_m3 ampere1 ampere1a grace oryon_1
+"""
+DOT = frozenset(_DOT.split())
 ALIASES = {"core_avx2": "haswell", "core_avx_i": "ivybridge", "corei7_avx": "sandybridge", "corei7": "nehalem"}
 LEVELS = ("x86_64", "haswell", "skylake_avx512")  # of a fat artifact, the best that the machine has is taken
+LEVELS_INT8 = (*LEVELS, "cascadelake")
 
 
-def levels(target: Target, options: Mapping[str, Any]) -> tuple[Target, ...]:
-    """The targets to build, the most general first; several only for `{"mcpu": "generic"}` on x86-64."""
+def levels(target: Target, options: Mapping[str, Any], precision: str = "float32") -> tuple[Target, ...]:
+    """The targets to build, the most general first; several only for `{"mcpu": "generic"}` on x86-64.
+
+    `precision` is the model's own; int8 has a level of its own.
+    """
     wanted = str(options.get("mcpu", "")).lower().replace("-", "_")
     attributes = options.get("mattr") or ()
     extra = [str(a) for a in (attributes if isinstance(attributes, list | tuple) else [attributes])]
@@ -48,7 +53,8 @@ def levels(target: Target, options: Mapping[str, Any]) -> tuple[Target, ...]:
     if options.get("precision") == "bfloat16":
         return (_halves(target, wanted, extra),)
     if wanted == "generic":
-        return tuple(replace(target, cpu=cpu, features=X86[cpu]) for cpu in LEVELS)
+        names = LEVELS_INT8 if precision == "int8" else LEVELS
+        return tuple(replace(target, cpu=cpu, features=X86[cpu]) for cpu in names)
     if wanted:
         target = _named(target, ALIASES.get(wanted, wanted))
     return (_with(target, extra),)
