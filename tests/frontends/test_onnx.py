@@ -127,6 +127,19 @@ def test_contributed_operators_that_onnx_runtime_knows_are_taken(tmp_path: Path)
     assert model.oracle({"x": np.zeros((1, 3), np.float32)})["y"].tolist() == [[0, 0, 0]]
 
 
+@pytest.mark.parametrize("rows", [2, -1])
+def test_shapes_behind_contributed_operators_are_known(rows: int, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("FusedMatMul", ["x", "w"], ["a"], domain="com.microsoft"),
+        helper.make_node("Relu", ["a"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["rows", "columns"]) for n in "xy")
+    weight = numpy_helper.from_array(np.ones((3, 5), np.float32), "w")
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    graph = helper.make_model(helper.make_graph(nodes, "g", [x], [y], [weight]), opset_imports=sets, ir_version=8)
+    assert loaded(graph, tmp_path, f"{{'x': [{rows},3]}}").outputs[0].shape == (rows, 5)
+
+
 def test_a_sequence_output_is_refused_with_a_hint(tmp_path: Path) -> None:
     graph = one_node("SequenceConstruct", {"x": ([1, 3],)}, {"y": ([1, 3],)})
     graph.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, [1, 3]))

@@ -56,6 +56,7 @@ def _model(path: Path, source: Source, shapes: Shapes | None) -> Model:
     except onnx.shape_inference.InferenceError as error:
         source.log(f"strict shape inference: {_short(error)}")
         proto.infer(graph)
+    _completed(graph)
     inputs, outputs = proto.tensors(graph.graph.input), proto.tensors(graph.graph.output)
     source = replace(source, path=path, inputs=inputs)
     return Model(
@@ -89,6 +90,27 @@ class _Oracle:
     def release(self) -> None:
         """Give back the session's memory; the next run starts another."""
         self.session = None
+
+
+def _completed(graph: onnx.ModelProto) -> None:
+    """Shapes of outputs behind operators of other domains than ONNX's: ONNX Runtime infers through its own."""
+    size = sum(proto.bytes_of(t) for t in graph.graph.initializer)
+    unknown = any(proto.FREE in proto.dims(v) or not v.type.tensor_type.HasField("shape") for v in graph.graph.output)
+    if not unknown or size > proto.PROTOBUF_LIMIT or not any(n.domain for n in proto.nodes(graph.graph)):
+        return
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception:  # the source's own run says what is wrong
+        return
+    for value, found in zip(graph.graph.output, session.get_outputs(), strict=True):
+        free = found.shape[:1] == ["batch"]
+        if all(isinstance(n, int) for n in found.shape[free:]):
+            proto.pin(value, [proto.FREE if n == "batch" else n for n in found.shape])
 
 
 def _short(error: BaseException) -> str:

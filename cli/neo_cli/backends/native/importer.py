@@ -57,6 +57,11 @@ class Importer:
         outputs = []
         for tensor in self.tensors[1]:
             found = self.values[tensor.name]
+            told = tuple(self.batch if size == proto.FREE else size for size in tensor.shape)
+            if told != found.shape:  # whoever runs the library makes room for what the model says
+                raise CompileError(
+                    f"The model says that the output '{tensor.name}' is {list(told)}; its nodes make {list(found.shape)}."
+                )
             if found.const is not None or found in inputs or found in outputs:
                 copy = Value(f"{found.name}.out", found.dtype, found.shape)
                 nodes.append(Node("Identity", f"output {tensor.name}", [found], [copy], version=13))
