@@ -121,7 +121,7 @@ ALWAYS void tiles_micro(const struct conv *c, const float *in, const float *w, c
             float *y = out + v * plane + second * out_step + at;
             vf value = vload(y);
             if (add) value += vload(add + v * c->add_plane + second * add_step + at);
-            vstore(y, vmin(vmax(value, low), high));
+            vstore(y, vclip(value, low, high));
         }
 }
 /* Register shapes for M0 and M1 pixels; OTHER is what the registers are shaped for outside, where it is not this. */
