@@ -59,4 +59,8 @@ def test_what_once_broke_a_reader_breaks_none_now(file: Path, tmp_path: Path) ->
     """Inputs that fuzzing found, each under the name of its reader."""
     reader = READERS[file.parent.name]
     (tmp_path / reader.name).write_bytes(file.read_bytes())
+    tracemalloc.start()
     reader.read(tmp_path / reader.name)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**28

@@ -19,6 +19,7 @@ from typing import Any
 from neo_cli.model.pickle_scan import scan
 
 RATIO, RATIO_FROM, TOTAL = 200, 64 * 2**20, 5 * 2**30  # as packaging/unpack.py has them for archives
+READ_SIZE = 2**24  # bytes; no more is made room for at once
 
 
 class Forbidden(pickle.UnpicklingError):
@@ -122,8 +123,34 @@ class _Plain(pickle.Unpickler):
         raise Forbidden(f"the external object {str(pid)[:60]}")
 
 
+class _Patient(io.BufferedReader):
+    """Makes room for what is there, not for what is asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size <= READ_SIZE:
+            return super().read(size)
+        parts = []
+        while size > 0 and (block := super().read(min(size, READ_SIZE))):
+            parts.append(block)
+            size -= len(block)
+        return b"".join(parts)
+
+
+def _byte_array(unpickler: Any) -> None:
+    """A byte array as long as its bytes; pickle's own reader makes one of the declared length first."""
+    unpickler.append(bytearray(unpickler.read(int.from_bytes(unpickler.read(8), "little"))))
+
+
+READ = {pickle.BYTEARRAY8[0]: _byte_array}
+
+
 def _load_joblib(path: Path, names: frozenset[str]) -> Any:
     from joblib import numpy_pickle, numpy_pickle_utils
+
+    class Inner(pickle._Unpickler):  # type: ignore[name-defined,misc]
+        """The reader of what lies in an array of objects."""
+
+        dispatch = {**pickle._Unpickler.dispatch, **READ}  # type: ignore[attr-defined]
 
     class Guarded(numpy_pickle.NumpyUnpickler):
         """joblib's reader, which would itself call pickle.load for arrays of objects."""
@@ -142,15 +169,15 @@ def _load_joblib(path: Path, names: frozenset[str]) -> Any:
                 super().load_build()
                 return
             pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
-            inner = pickle._Unpickler(self.file_handle)  # type: ignore[attr-defined]
-            inner.find_class = self.find_class  # type: ignore[method-assign]
+            inner = Inner(self.file_handle)
+            inner.find_class = self.find_class
             self.stack[-1] = inner.load()
 
-        dispatch = {**numpy_pickle.NumpyUnpickler.dispatch, pickle.BUILD[0]: load_build}
+        dispatch = {**numpy_pickle.NumpyUnpickler.dispatch, pickle.BUILD[0]: load_build, **READ}
 
     with path.open("rb") as file:
         with numpy_pickle_utils._validate_fileobject_and_memmap(file, str(path), None) as (stream, _):
             if isinstance(stream, str):
                 raise pickle.UnpicklingError("the file was written by joblib before 0.10")
-            bounded = io.BufferedReader(_Bounded(stream, path.stat().st_size), 2**20)
+            bounded = _Patient(_Bounded(stream, path.stat().st_size), 2**20)
             return Guarded(str(path), bounded, ensure_native_byte_order=True).load()
