@@ -170,7 +170,7 @@ def _load_joblib(path: Path, names: frozenset[str]) -> Any:
                 return
             pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
             inner = Inner(self.file_handle)
-            inner.find_class = self.find_class
+            inner.find_class = self.find_class  # type: ignore[method-assign]
             self.stack[-1] = inner.load()
 
         dispatch = {**numpy_pickle.NumpyUnpickler.dispatch, pickle.BUILD[0]: load_build, **READ}
