@@ -15,6 +15,8 @@ from neo_cli.backends.native.fast.conv import depthwise_fits
 from neo_cli.backends.native.fast.taps import reach
 from neo_cli.backends.native.fuse_conv import window_of
 from neo_cli.backends.native.ir import ROW, Layout, Node, Value
+from neo_cli.backends.native.operators import Context
+from neo_cli.backends.native.ops.resize import neighbours
 from neo_cli.backends.native.rewrite import per_channel
 
 VIEWS = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
@@ -185,9 +187,11 @@ def _concat(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
 def _resize(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     x, y = node.inputs[0], node.outputs[0]
     layout = _present(x, forms_of)
-    if layout is None or layout.last or layout.block != cpu.lanes or x is None or len(x.shape) not in (4, 5):
+    if layout is None or layout.last or layout.block != cpu.lanes or x is None or len(x.shape) not in (3, 4, 5):
         return None
-    if not repeats(node, x, y):
+    if x.dtype == "float32" and (found := neighbours(node, Context(cpu))) is not None:
+        return Blocked("fast.ResizeLinear", [layout, *[None] * (len(node.inputs) - 1)], layout, {"neighbours": found})
+    if len(x.shape) < 4 or not repeats(node, x, y):
         return None
     return Blocked("fast.Resize", [layout, *[None] * (len(node.inputs) - 1)], layout)
 

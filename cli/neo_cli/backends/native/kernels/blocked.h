@@ -287,3 +287,30 @@ NEVER void copy_blocks(const struct frame *f, const struct image *s, const float
             for (int u = 0; u < upw; u++) vstore(to + ((idx)c * upw + u) * VL, vload(from + (idx)c * VL));
     }
 }
+
+/* Each pixel from two neighbours along each axis: their places `at` and weights `by` for slices, then rows, then columns of
+ * the output. `line` is room for a row of the input, in which rows and slices are mixed first. */
+NEVER void resize_linear(const struct frame *f, const struct image *s, const float *x, const struct image *t, float *y,
+                         const int32_t *at, const float *by, float *line) {
+    const int blocks = (t->channels + VL - 1) / VL;
+    const int32_t *rows = at + 2 * t->images, *columns = rows + 2 * t->height;
+    const float *of_rows = by + 2 * t->images, *of_columns = of_rows + 2 * t->height;
+    SPLIT((idx)t->images * blocks * t->height);
+    for (idx unit = begin; unit < end; unit++) {
+        const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
+        const float *in = x + s->first + block * s->plane;
+        float *o = y + t->first + image * t->image + block * t->plane + row * t->row;
+        for (int tap = 0, made = 0; tap < 4; tap++) {
+            const int d = 2 * image + tap / 2, r = 2 * row + tap % 2;
+            const vf weight = splat(by[d] * of_rows[r]);
+            if (made && weight[0] == 0) continue;
+            const float *from = in + at[d] * s->image + rows[r] * s->row;
+            for (idx i = 0; i < (idx)s->width * VL; i += VL)
+                vstore(line + i, made ? vload(line + i) + weight * vload(from + i) : weight * vload(from + i));
+            made = 1;
+        }
+        for (idx c = 0; c < t->width; c++)
+            vstore(o + c * VL, splat(of_columns[2 * c]) * vload(line + (idx)columns[2 * c] * VL) +
+                                   splat(of_columns[2 * c + 1]) * vload(line + (idx)columns[2 * c + 1] * VL));
+    }
+}

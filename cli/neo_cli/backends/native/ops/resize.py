@@ -130,17 +130,9 @@ def _weights(
 def resize(node: Node, ctx: Context) -> str:
     ctx.include("plain_types.h")
     x, y = needed(node, 0), node.outputs[0]
-    rank = len(x.shape)
-    axes = [axis_of(a, rank) for a in (integers(node, "axes") or range(rank))]
-    scales = _scales(node, ctx, axes)
     old = node.op == "Upsample" or node.version < 11
-    mode = "asymmetric" if old else text(node, "coordinate_transformation_mode", "half_pixel")
     kind = text(node, "mode", "nearest")
-    region = _regions(node, ctx, axes, mode)
-    points = {
-        axis: [_source(node, mode, o, y.shape[axis], x.shape[axis], scale, region[axis]) for o in range(y.shape[axis])]
-        for axis, scale in zip(axes, scales)
-    }
+    points, scales, region = _points(node, ctx)
     if kind == "nearest" and not region[-1]:
         how = "floor" if old else text(node, "nearest_mode", "round_prefer_floor")
         tables = [
@@ -148,9 +140,42 @@ def resize(node: Node, ctx: Context) -> str:
             for d, n in enumerate(x.shape)
         ]
         return mapped(ctx, x.shape, y.shape, tables)
-    return _interpolated(
-        node, ctx, kind.removeprefix("bi").removeprefix("tri"), points, dict(zip(axes, scales)), bool(region[-1])
-    )
+    return _interpolated(node, ctx, kind.removeprefix("bi").removeprefix("tri"), points, scales, bool(region[-1]))
+
+
+def _points(
+    node: Node, ctx: Context
+) -> tuple[dict[int, list[float]], dict[int, float], dict[int, tuple[float, float]]]:
+    """By axis: the coordinates of the results in the input, the scale, the region of interest."""
+    x, y = needed(node, 0), node.outputs[0]
+    rank = len(x.shape)
+    axes = [axis_of(a, rank) for a in (integers(node, "axes") or range(rank))]
+    scales = dict(zip(axes, _scales(node, ctx, axes)))
+    old = node.op == "Upsample" or node.version < 11
+    mode = "asymmetric" if old else text(node, "coordinate_transformation_mode", "half_pixel")
+    region = _regions(node, ctx, axes, mode)
+    points = {
+        axis: [_source(node, mode, o, y.shape[axis], x.shape[axis], scale, region[axis]) for o in range(y.shape[axis])]
+        for axis, scale in scales.items()
+    }
+    return points, scales, region
+
+
+def neighbours(node: Node, ctx: Context) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """Of a linear resize of images or volumes: for each spatial axis the two elements that make each result, and their
+    weights; None when it is another kind or takes more elements."""
+    x, y = needed(node, 0), node.outputs[0]
+    kind = text(node, "mode", "nearest").removeprefix("bi").removeprefix("tri")
+    if kind != "linear" or integer(node, "antialias", 0) or x.shape[:2] != y.shape[:2]:
+        return None
+    points, scales, region = _points(node, ctx)
+    if region[-1]:
+        return None
+    made = []
+    for axis in range(2, len(x.shape)):
+        at = points.get(axis, [float(i) for i in range(y.shape[axis])])
+        made.append(_weights(node, kind, at, scales.get(axis, 1.0), x.shape[axis]))
+    return made
 
 
 def _regions(node: Node, ctx: Context, axes: list[int], mode: str) -> dict[int, tuple[float, float]]:
