@@ -186,6 +186,8 @@ def cached(m: Maker) -> Sample | None:
 
 def integers(m: Maker) -> Sample | None:
     """Products of levels with float results."""
+    if m.rng.random() < 0.2:
+        return made(m, "MatMulInteger16", [m.array((3, 7), "int16"), m.array((7, 5), "int16")], (0, 1))
     kind, channels = m.pick("int8", "uint8"), m.pick((5,), ())
     b, sb, zb = level(m, kind, 7, 5), scale(m, *channels), sometimes(m, level(m, kind, *channels))
     bias, shape = sometimes(m, m.array((5,))), m.pick((3, 7), (2, 3, 7))
@@ -254,6 +256,14 @@ def packed(m: Maker) -> Sample | None:
     return made(m, "MatMulNBits", parts, bits=bits, block_size=block, named={"K": depth, "N": columns})
 
 
+def bits_and_bytes(m: Maker) -> Sample | None:
+    """Floats and quantiles of 4 bits, blocks that cross rows."""
+    depth, columns, block = m.pick(16, 48, 33), m.pick(2, 5, 17), m.pick(16, 64)
+    size = depth * columns
+    parts = [m.array((3, depth)), level(m, "uint8", -(-size // 2)), scale(m, -(-size // block))]
+    return made(m, "MatMulBnb4", parts, block_size=block, quant_type=m.pick(0, 1), named={"K": depth, "N": columns})
+
+
 def looked_up(m: Maker) -> Sample | None:
     """Rows of a table of a few bits."""
     width, block, bits = m.pick(32, 64), m.pick(16, 32), m.pick(2, 4, 8)
@@ -267,6 +277,6 @@ CONTRIBUTED: dict[str, Callable[[Maker], Sample | None]] = {
     f.__name__: f
     for f in (
         products, gemms, convolutions, taken_over, skips, attention, heads, embeddings, rotary, cached, integers,
-        quantised_attention, levels, recurrent, packed, looked_up,
+        quantised_attention, levels, recurrent, packed, bits_and_bytes, looked_up,
     )
 }  # fmt: skip

@@ -29,6 +29,11 @@ def integer_to_float(w: Writer) -> None:
     integer_product(w, a, b, [sa, sb], [za, zb], bias, w.result(0))
 
 
+@expansion("MatMulInteger16")
+def integer16(w: Writer) -> None:
+    w.op("MatMul", w.cast(w.name(0), "int32"), w.cast(w.name(1), "int32"), out=w.result(0))
+
+
 def levels(w: Writer, x: str) -> tuple[str, str, str]:
     """Levels, scale and zero point of a float tensor, found when it is there."""
     found = [w.fresh(part) for part in ("levels", "scale", "zero")]

@@ -1,8 +1,10 @@
-"""Weights of 2, 4 or 8 bits that stay so in the artifact: MatMulNBits, GatherBlockQuantized."""
+"""Weights of 2, 4 or 8 bits that stay so in the artifact: MatMulNBits, MatMulBnb4, GatherBlockQuantized."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from neo_cli.backends.native.ir import Node, Value
 from neo_cli.backends.native.operators import Context, operator
@@ -71,6 +73,39 @@ for (int j = 0; j < {block}; j++) sum += a[j] * w[j];
 }} }}
 for (idx r = 0; r < {rows}; r++) {types.store(y.dtype, "y0", f"r * {columns} + n", f"{sums}[r]{ending}")}
 }} }}"""
+
+
+# The 16 levels of bitsandbytes: floats of 4 bits, and quantiles of the normal distribution (Dettmers et al., QLoRA, 2023).
+FP4 = (0.0, 1 / 192, 2 / 3, 1.0, 1 / 3, 0.5, 1 / 6, 0.25)
+NF4 = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+    -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)  # fmt: skip
+
+
+@operator("MatMulBnb4", domain=MICROSOFT)
+def matmul_bnb4(node: Node, ctx: Context) -> str:
+    """A (rows, K) times B' (N, K): B is one run of 4-bit codes, the first in the upper half of a byte, a largest magnitude a block."""
+    ctx.include("plain_types.h")
+    x, y = needed(node, 0), node.outputs[0]
+    depth, columns, block = integer(node, "K", 0), integer(node, "N", 0), integer(node, "block_size", 64)
+    if not integer(node, "transB", 1) or integer(node, "training_mode", 0):
+        raise ctx.refuse(node, "its weights are not turned")
+    rows, levels = x.size // depth, NF4 if integer(node, "quant_type", 0) else (*FP4, *(-v for v in FP4))
+    table, row = ctx.constant(np.array(levels, np.float32)), ctx.scratch(depth, private=True)
+    scale = types.load(needed(node, 2).dtype, "x2", f"(at / {block})")
+    return f"""{{ SPLIT({columns});
+for (idx n = begin; n < end; n++) {{
+for (idx k = 0; k < {depth}; k++) {{
+const idx at = n * {depth} + k;
+{row}[k] = {table}[x1[at / 2] >> (at % 2 ? 0 : 4) & 15] * {scale};
+}}
+for (idx r = 0; r < {rows}; r++) {{ {FAST}
+float sum = 0;
+for (idx k = 0; k < {depth}; k++) sum += {types.load(x.dtype, "x0", f"r * {depth} + k")} * {row}[k];
+{types.store(y.dtype, "y0", f"r * {columns} + n", "sum")}
+}} }} }}"""
 
 
 def _level(dtype: str, bits: int, pointer: str, index: str, width: int, packed: int) -> str:

@@ -92,7 +92,7 @@ def _contributed(op: str, attrs: dict[str, Any], x: Value, inputs: Sequence[Valu
         shape = list(parts[0].shape)
         shape[axis] = sum(v.shape[axis] for v in parts)
         return [(inputs[1].dtype, tuple(shape))]
-    if op == "MatMulNBits":
+    if op in ("MatMulNBits", "MatMulBnb4"):
         return [(x.dtype, (*x.shape[:-1], int(attrs["N"])))]
     if op == "GatherBlockQuantized" and inputs[1] is not None and inputs[2] is not None:
         bits, rank = int(attrs.get("bits", 4)), len(x.shape)
