@@ -272,3 +272,14 @@ def test_a_fat_artifact_has_a_level_for_products_of_four(tmp_path: Path):
     assert last["library"].startswith("cascadelake/") and "avx512_vnni" in last["features"]
     plain = compile(as_model(BUILDERS["mlp"](True), tmp_path), targets()["LINUX_X86_64"], {"mcpu": "generic"}, tmp_path)
     assert all("avx512_vnni" not in level["features"] for level in plain.settings["variants"])
+
+
+def test_each_reader_of_a_tensor_has_its_own_zero_in_the_border(start):
+    m = Many(3)
+    x, w = m.input(m.integers("uint8", 1, 3, 9, 17)), m.constant(m.integers("int8", 20, 3, 3, 3))
+    for zero in (77, 120):
+        point, none = m.constant(np.asarray(zero, np.uint8)), m.constant(np.zeros((), np.int8))
+        inputs = [x, m.scale(), point, w, m.scale(), none, m.scale(near=0.05), m.zero("uint8")]
+        m.node("QLinearConv", inputs, "uint8", pads=[1] * 4)
+    model, engine = start(m.model())
+    same(engine.run(m.feed), model.oracle(m.feed))

@@ -69,14 +69,45 @@ NEVER void q_quantise_to_blocks(const struct frame *f, const struct qimage *s, c
                                 const struct qscale *q) {
     q_to_blocks(f, s, x, t, y, q, 1);
 }
+/* Sixteen vectors of sixteen bytes as rows to columns. */
+ALWAYS void q_turn(q16 *a) {
+    for (int round = 0; round < 4; round++) {
+        q16 t[16];
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 8; i++) {
+            t[2 * i] = __builtin_shufflevector(a[i], a[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            t[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 16; i++) a[i] = t[i];
+    }
+}
 /* Blocks to a row-major image. */
 NEVER void q_from_blocks(const struct frame *f, const struct qimage *s, const q8 *x, const struct qimage *t, q8 *y, int flip) {
-    SPLIT((idx)t->images * t->channels * t->height);
+    const int blocks = (t->channels + QB - 1) / QB;
+    SPLIT((idx)t->images * blocks * t->height);
     for (idx unit = begin; unit < end; unit++) {
-        const int row = unit % t->height, channel = unit / t->height % t->channels, image = unit / t->height / t->channels;
-        const q8 *from = x + s->first + image * s->image + channel / s->block * s->plane + row * s->row + channel % s->block;
-        q8 *to = y + t->first + image * t->image + channel * t->plane + row * t->row;
-        for (int i = 0; i < t->width; i++) to[i] = from[(idx)i * s->block] ^ flip;
+        const int row = unit % t->height, block = unit / t->height % blocks, image = unit / t->height / blocks;
+        const q8 *from = x + s->first + image * s->image + block * (QB / s->block) * s->plane + row * s->row;
+        q8 *to = y + t->first + image * t->image + block * QB * t->plane + row * t->row;
+        const int channels = MIN(QB, t->channels - block * QB);
+        if (s->block != QB) { /* four channels */
+            for (int k = 0; k < channels; k++)
+                for (int i = 0; i < t->width; i++) to[k * t->plane + i] = from[k / 4 * s->plane + i * 4 + k % 4] ^ flip;
+            continue;
+        }
+        for (int i = 0; i < t->width; i += QB) {
+            const int count = MIN(QB, t->width - i);
+            q16 a[16] = {0};
+            for (int p = 0; p < count; p++) a[p] = *(const q16 *)(from + (idx)(i + p) * QB) ^ (q8)flip;
+            q_turn(a);
+            for (int k = 0; k < channels; k++) {
+                q8 *o = to + k * t->plane + i;
+                if (count == QB) *(q16 *)o = a[k];
+                else
+                    for (int p = 0; p < count; p++) o[p] = a[k][p];
+            }
+        }
     }
 }
 /* Rows [pixels][channels] to blocks of 16 channels, and back. */
