@@ -72,10 +72,20 @@ SHELLS = {
     "bash": 'COMP_LINE="$LINE"; COMP_POINT=${#LINE}; read -ra COMP_WORDS <<< "$LINE"; COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _neo_cli; printf "%s\\n" "${COMPREPLY[@]}"',
     "fish": 'complete -C "$LINE"',
 }
+# zsh completes only where there is a terminal: one is typed into, and says what its line became and which choices it listed.
+ZSH = """\
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "autoload -Uz compinit; compinit -u -d $HOME/dump; source $HOME/completion"
+zpty -w shell "show() { print -r -- \\$BUFFER > $HOME/line.new; mv $HOME/line.new $HOME/line }; zle -N show; bindkey '^Xs' show"
+zpty -w -n shell "$LINE"$'\t\t\x18s'
+repeat 200 { [[ -e $HOME/line ]] && break; zpty -r -t shell text && print -rn -- $text; sleep 0.1 }
+while zpty -r -t shell text; do print -rn -- $text; done
+cat $HOME/line
+"""
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
+LINES = pytest.mark.parametrize(
     "line, wanted",
     [
         ("neo-cli desc", "describe-compilation-job"),
@@ -83,18 +93,32 @@ SHELLS = {
         ("neo-cli describe-compilation-job --output y", "yaml-stream"),
     ],
 )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@LINES
 def test_a_real_shell_completes(shell: str, line: str, wanted: str, tmp_path: Path) -> None:
+    answer = _answer(shell, SCRIPTS[shell] + SHELLS[shell], line, tmp_path)
+    found = [found.partition("\t")[0] for found in answer.splitlines()]
+    assert any(value.endswith(wanted) for value in found), answer
+
+
+@LINES
+def test_a_real_zsh_completes(line: str, wanted: str, tmp_path: Path) -> None:
+    (tmp_path / "completion").write_text(SCRIPTS["zsh"], encoding="utf-8")
+    assert wanted in _answer("zsh", ZSH, line, tmp_path)
+
+
+def _answer(shell: str, script: str, line: str, home: Path) -> str:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
-    program = tmp_path / "neo-cli"
+    program = home / "neo-cli"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m neo_cli "$@"\n', encoding="utf-8")
     program.chmod(0o755)
-    script = tmp_path / "script"
-    script.write_text(SCRIPTS[shell] + SHELLS[shell] + "\n", encoding="utf-8")
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "LINE": line, "HOME": str(tmp_path)}
-    done = subprocess.run([shell, str(script)], env=env, capture_output=True, text=True, timeout=30)
-    found = [found.partition("\t")[0] for found in done.stdout.splitlines()]
-    assert any(value.endswith(wanted) for value in found), done
+    (home / "script").write_text(script + "\n", encoding="utf-8")
+    env = {"PATH": f"{home}:/usr/bin:/bin", "LINE": line, "HOME": str(home), "TERM": "dumb"}
+    done = subprocess.run([shell, str(home / "script")], env=env, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
 
 
 def test_the_answer_is_a_line_each() -> None:
