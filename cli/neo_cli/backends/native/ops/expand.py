@@ -19,10 +19,16 @@ from neo_cli.backends.native.ir import Value
 from neo_cli.backends.native.ops import sequences
 from neo_cli.backends.native.ops.expansions import EXPANSIONS, Writer
 from neo_cli.base.errors import OperatorNotImplemented
+from neo_cli.model import proto
 
 Find = Callable[[str], Value | None]
 LIMIT = 4096  # iterations of a loop, each of which becomes code
 CONTROL = ("If", "Loop", "Scan")
+INDEXED = {  # what reads or writes where its inputs say
+    "ArrayFeatureExtractor", "EmbedLayerNormalization", "GRU", "Gather", "GatherBlockQuantized", "GatherElements", "GatherND",
+    "GroupQueryAttention", "LSTM", "MaxRoiPool", "MaxUnpool", "OneHot", "QEmbedLayerNormalization", "RNN", "ReverseSequence",
+    "RoiAlign", "RotaryEmbedding", "Scatter", "ScatterElements", "ScatterND", "TensorScatter",
+}  # fmt: skip
 _numbers = count()
 
 
@@ -117,7 +123,8 @@ def _identity(source: str, target: str) -> onnx.NodeProto:
 def _if(node: onnx.NodeProto, find: Find, opset: int) -> Iterator[onnx.NodeProto]:
     condition = find(node.input[0])
     if condition is None or condition.const is None:
-        raise _refuse(node, "its condition is known only at run time")
+        yield from _both(node, find)
+        return
     branch = _attribute(node, "then_branch" if bool(condition.const.reshape(-1)[0]) else "else_branch")
     assert branch is not None
     names: dict[str, str] = {}
@@ -125,6 +132,32 @@ def _if(node: onnx.NodeProto, find: Find, opset: int) -> Iterator[onnx.NodeProto
     for made, target in zip(branch.g.output, node.output):
         if target:
             yield _identity(names.get(made.name, made.name), target)
+
+
+def _both(node: onnx.NodeProto, find: Find) -> Iterator[onnx.NodeProto]:
+    """Both branches are computed and the condition takes the results of one: no operator of ONNX has other effects."""
+    sides = []
+    for name in ("then_branch", "else_branch"):
+        branch = _attribute(node, name)
+        assert branch is not None
+        kinds = {inner.op_type for inner in proto.nodes(branch.g)} & INDEXED
+        if kinds:
+            raise _refuse(
+                node, f"its condition is known only at run time, and {min(kinds)} may have no such index then"
+            )
+        names: dict[str, str] = {}
+        yield from _inlined(branch.g, names, _scope(node))
+        sides.append([names.get(made.name, made.name) for made in branch.g.output])
+    scope = _scope(node)
+    yield _constant(f"{scope}shape", np.zeros(0, np.int64))
+    chosen = f"{scope}condition"
+    yield helper.make_node("Reshape", [node.input[0], f"{scope}shape"], [chosen], name=chosen)
+    for then, other, target in zip(*sides, node.output, strict=True):
+        one, two = find(then), find(other)
+        if one is None or two is None or one.shape != two.shape:
+            raise _refuse(node, "its condition is known only at run time, and its branches make different shapes")
+        if target:
+            yield helper.make_node("Where", [chosen, then, other], [target], name=target)
 
 
 def _number(find: Find, name: str) -> int | None:
