@@ -112,6 +112,27 @@ def test_winograd_of_volumes_agrees_with_direct_within_its_tolerance(start, batc
     assert error(fast.run(feed), wanted) < 5e-5
 
 
+def test_very_many_passes_are_a_loop(start, monkeypatch):
+    """The same bits as from steps of their own, on any number of threads."""
+    from neo_cli.backends.native import schedule
+    from neo_cli.backends.native.fast import winograd
+
+    monkeypatch.setattr(schedule, "winograd_pass", lambda *sizes: 7)
+    case = Case(
+        False, (16, 16), 2, 1, (3, 20, 18), (3, 3, 3), "r", {"strides": [1] * 3, "dilations": [1] * 3, "pads": [1] * 6}
+    )
+    made, found = graph([case], after=False), []
+    for passes, threads in ((1000, 1), (1, 1), (1, 3)):
+        monkeypatch.setattr(winograd, "PASSES", passes)
+        model, engine = start(made, threads=threads)
+        found.append(engine.run(feeds(model))["y0"])
+    texts = [(engine.library.path.parent.parent / f"build{i}" / "5-compiled.c").read_text() for i in (0, 1)]
+    assert ["first += 7" in text for text in texts] == [False, True]
+    assert error({"y0": found[0]}, model.oracle(feeds(model))) < 5e-5
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
 def test_slices_are_images_to_the_bit(start):
     """A convolution within slices is that of as many images: two layouts of one arithmetic."""
     random = np.random.default_rng(0)

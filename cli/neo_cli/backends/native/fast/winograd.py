@@ -13,6 +13,7 @@ from neo_cli.backends.native.fast.taps import taps_of
 from neo_cli.backends.native.ir import Node
 from neo_cli.backends.native.operators import Context, operator
 
+PASSES = 64  # more are a loop, whose threads wait for each other
 G = {
     2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
     4: np.array(
@@ -69,14 +70,30 @@ static const struct winograd {c} = {{
     .sources = {sources}, .images = {images}, .pass = {count}, .add_after = {int(bool(node.attrs.get("add_after")))},
     {act.fields(ctx)}, .product = {c}_products, .weights = {packed[0].size},
 }};""")
-    text = []
-    for sample in range(y.samples):
-        added = f"x3 + {add.first + sample * add.sample}" if add is not None else "0"
-        for first in range(0, across * down, count):
-            size = min(count, across * down - first)
-            text += [
-                f"winograd_in_{m}(&{c}, f, x0 + {start + sample * x.sample}, {v}, {first}, {size});",
-                f"winograd_products(&{c}, f, {w}, {zero}, {v}, {z}, {size});",
-                f"winograd_out_{m}(&{c}, f, {z}, {b}, {added}, y0 + {y.first + sample * y.sample}, {first}, {size});",
-            ]
-    return border(y, ctx) + "\nPHASE;\n".join(text)
+    total, moved = across * down, [x.sample, 0 if add is None else add.sample, y.sample]
+    added = f"x3 + {add.first} + sample * {moved[1]}" if add is not None else "0"
+    calls = [
+        f"winograd_in_{m}(&{c}, f, x0 + {start} + sample * {moved[0]}, {v}, first, size);",
+        f"winograd_products(&{c}, f, {w}, {zero}, {v}, {z}, size);",
+        f"winograd_out_{m}(&{c}, f, {z}, {b}, {added}, y0 + {y.first} + sample * {moved[2]}, first, size);",
+    ]
+    return border(y, ctx) + _passes(calls, y.samples, total, count)
+
+
+def _passes(calls: list[str], samples: int, total: int, count: int) -> str:
+    """The calls for `count` tiles after the other: each a step, or a loop in one step where there are very many."""
+    firsts = range(0, total, count)
+    if samples * len(firsts) > PASSES:
+        inner = " BARRIER;\n    ".join([*calls, ""])
+        return (
+            f"for (idx sample = 0; sample < {samples}; sample++)\n"
+            f"for (int first = 0; first < {total}; first += {count}) {{\n    const int size = MIN({count}, {total} - first);\n"
+            f"    {inner.rstrip()}\n}}"
+        )
+    steps = [
+        f"enum {{ sample = {sample}, first = {first}, size = {min(count, total - first)} }};\n{call}"
+        for sample in range(samples)
+        for first in firsts
+        for call in calls
+    ]
+    return "\nPHASE;\n".join(steps)
