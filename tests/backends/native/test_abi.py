@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +83,37 @@ def test_a_library_is_small(tmp_path: Path, name: str):
     made = Case(model_of(BUILDERS[name](False)), [], [])
     for target in ("ml_c5", "ml_m6g"):
         assert built(made, target, tmp_path).stat().st_size <= LARGEST
+
+
+def test_a_profile_is_a_run_and_the_features_are_the_targets(start):
+    model, engine = start(BUILDERS["mobilenetv2"](True))
+    library, feed = engine.library, feeds(model)
+    wanted, made = engine.run(feed), [np.empty(t.shape, t.dtype) for t in model.outputs]
+    ticks = np.zeros(1000, np.uint64)
+    tables = [(ctypes.c_void_p * 1)(array.ctypes.data) for array in (feed["input"], made[0])]
+    rest = (engine._weights, engine._scratch.ctypes.data, ticks.ctypes.data)
+    steps = library.neo_profile(*tables, *map(ctypes.c_void_p, rest))
+    assert np.array_equal(made[0], wanted["output"])
+    assert 10 < steps < 1000 and (ticks[:steps] > 0).all() and not ticks[steps:].any()
+    library.neo_features.restype = ctypes.c_char_p
+    assert library.neo_features().decode().split() == list(targets()["LINUX_X86_64"].features)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are looked at in /proc")
+def test_workers_sleep_when_there_is_nothing_to_do(start):
+    """One that went on looking for work would be running or runnable each time it is looked at."""
+    before = set(Path("/proc/self/task").iterdir())
+    model, engine = start(BUILDERS["mlp"](True), threads=4)
+    engine.run(feeds(model))
+    workers = set(Path("/proc/self/task").iterdir()) - before
+    asleep = 0
+    for _ in range(2000):
+        states = [(worker / "stat").read_text().rpartition(")")[2].split()[0] for worker in workers]
+        asleep = asleep + 1 if states.count("S") >= 3 and set(states) == {"S"} else 0
+        if asleep == 20:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"the workers are {states}")
 
 
 @needs_gcc

@@ -137,6 +137,12 @@ def test_every_tensor_keeps_its_bits_while_it_is_needed(tmp_path: Path, name: st
     target, made = targets()["LINUX_X86_64"], case(name, tmp_path)
     packed, whole = (program_of(made, target, SSE, tmp_path, keep, winograd="auto") for keep in (False, True))
     assert list(live_faults(packed, whole, target, SSE, made.feeds[0], tmp_path)) == []
+    end = Stepwise(whole, target, SSE, made.feeds[0], tmp_path)
+    scratch, buffers = end.scratch(len(whole.steps)), {b.start: b for b in whole.plan.buffers}
+    close_library(end.library)
+    for value, place in whole.plan.places.items():  # nothing is written behind a tensor's end
+        behind = scratch[place + value.bytes : place + buffers[place].size]
+        assert behind.size >= 64 and (behind == 0xFF).all(), value.name
 
 
 def broken(program: Program, pick: int) -> Program | None:
