@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neo_cli.backends.native.ops.expansions import Writer, expansion
+from neo_cli.backends.native.ops.expansions import NUMBERS_AS_INPUTS, Writer, expansion
 from neo_cli.backends.native.ops.reading import axis_of
 
 CONV = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
@@ -39,6 +39,7 @@ def _activated(w: Writer, x: str, name: str, numbers: list[float], dtype: str) -
         alpha, beta = [*numbers, None, None][:2]
         w.op(name, x, out=out, alpha=alpha, beta=beta)
     elif name == "Clip":
+        w.need(NUMBERS_AS_INPUTS)
         w.op(name, x, *(w.const(n, dtype) for n in numbers), out=out)
     elif name in ("Relu", "Tanh", "Sigmoid", "HardSwish"):
         w.op(name, x, out=out)

@@ -20,7 +20,7 @@ from neo_cli.backends.native.ir import Value
 from neo_cli.base.errors import OperatorNotImplemented
 
 MICROSOFT = "com.microsoft"
-OLDEST = 11  # opset of the nodes written here: Slice, Clip and Pad take their numbers as inputs
+NUMBERS_AS_INPUTS = 11  # from this opset on, Slice and Clip take their numbers as inputs
 
 Find = Callable[[str], Value | None]
 
@@ -48,8 +48,6 @@ class Writer:
     def __init__(self, node: onnx.NodeProto, find: Find, opset: int, scope: str) -> None:
         self.node, self.opset, self._find, self._scope = node, opset, find, scope
         self.written: list[onnx.NodeProto] = []
-        if opset < OLDEST:
-            raise self.refuse(f"in a model of opset {opset}")
 
     def refuse(self, why: str) -> OperatorNotImplemented:
         return OperatorNotImplemented(
@@ -92,6 +90,11 @@ class Writer:
         """Those of `names` that the node has."""
         return {a.name: helper.get_attribute_value(a) for a in self.node.attribute if a.name in names}
 
+    def need(self, opset: int) -> None:
+        """Refuse older models, in which what is written next would mean something else."""
+        if self.opset < opset:
+            raise self.refuse(f"in a model of opset {self.opset}")
+
     def fresh(self, part: str) -> str:
         """A name for a result that nothing else has."""
         return f"{self._scope}{len(self.written)}.{part}"
@@ -119,6 +122,7 @@ class Writer:
 
     def cut(self, x: str, axis: int, first: int, behind: int) -> str:
         """Elements [first, behind) of an axis."""
+        self.need(NUMBERS_AS_INPUTS)
         numbers = [self.const([n], "int64") for n in (first, behind, axis)]
         return self.op("Slice", x, *numbers)
 
