@@ -189,3 +189,27 @@ def test_deflated_weights_are_looked_at_too(tmp_path: Path) -> None:
         archive.writestr("assets/Weights.H5", stream.getvalue())
     with pytest.raises(InputError, match="by a link"):
         configuration(tmp_path / "model.keras")
+
+
+def test_what_keras_writes_for_honest_models_passes() -> None:
+    """Functions by their name alone, layers of every module that Keras 3 names, policies, tensors among arguments."""
+    kinds = [("keras", "DTypePolicy"), ("keras.layers", "Dense"), ("keras.src.models.functional", "Functional"), ("keras.src.ops.numpy", "Mean"),
+             ("keras.optimizers.schedules", "CosineDecay"), ("keras.regularizers", "L2"), (None, "__keras_tensor__"), ("keras_core.layers", "Dense")]  # fmt: skip
+    loss = {
+        "module": "builtins",
+        "class_name": "function",
+        "config": "mean_squared_error",
+        "registered_name": "function",
+    }
+    relu = {"module": "keras.activations", "class_name": "function", "config": "relu"}
+    inner = [
+        {"module": module, "class_name": kind, "config": {"activation": relu, "vocabulary": ["a"]}}
+        for module, kind in kinds
+    ]
+    refuse_code({**HONEST, "config": {"layers": inner}, "compile_config": {"loss": loss, "optimizer": inner[4]}})
+    refuse_code(
+        {
+            "class_name": "Sequential",
+            "config": {"layers": [{"class_name": "Dense", "config": {"name": "d", "activation": "relu"}}]},
+        }
+    )
