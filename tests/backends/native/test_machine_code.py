@@ -42,6 +42,18 @@ def test_the_tile_of_most_layers_stays_in_registers(tmp_path, target):
     assert loop.spills <= spills
 
 
+@pytest.mark.parametrize("target", ["ml_c5", "ml_m4", "ml_m6g", "LINUX_X86_64"])
+def test_a_product_of_one_row_has_sums_enough_to_hide_their_latency(tmp_path, target):
+    code, record = load(), targets()[target]
+    cpu = cpu_of(record)
+    graph = conv(64, 6 * cpu.lanes + 1, (1, 1), 1, 1, 1, 1, "")  # a group of six vectors and one of one
+    program = compiler.lower(as_model(graph, tmp_path), cpu, record, {}, compiler.Stages(tmp_path))
+    found = code.functions(code.listing(program.text, record, cpu, tmp_path))
+    name = next(n for n in found if n.startswith("conv_1x1x6_"))
+    loop = code.mix(code.hot_loop(found[name]))
+    assert loop.fma % 6 == 0 and loop.fma and loop.spills == 0
+
+
 def test_a_loop_is_told_from_what_stands_around_it():
     code = load()
     listing = """f:

@@ -56,10 +56,21 @@ def registers(height: int, width: int) -> Tiles:
 
 
 def direct(
-    cpu: Cpu, height: int, width: int, blocks: int, steps: int, out_vectors: int, in_bytes: int, images: int = 1
+    cpu: Cpu,
+    height: int,
+    width: int,
+    blocks: int,
+    steps: int,
+    out_vectors: int,
+    in_bytes: int,
+    images: int = 1,
+    single: bool = False,
 ) -> Direct:
-    """`steps` are the k steps of one input block (taps x run), `in_bytes` those of one image of the input."""
-    vectors = min(cpu.vectors, out_vectors)
+    """`steps` are the k steps of one input block (taps x run), `in_bytes` those of one image of the input.
+
+    `single`: there is but one pixel, and the tile is as many vectors as make up for the time that a sum takes.
+    """
+    vectors = min(min(6, cpu.pixels * cpu.vectors) if single else cpu.vectors, out_vectors)
     shape = tiles(cpu, vectors, height, width)
     fit = max(1, cpu.panel // (steps * vectors * cpu.lanes * 4))
     panels = math.ceil(blocks / fit)

@@ -139,11 +139,13 @@ def _direct(node: Node, ctx: Context, window: Taps) -> str:
     taps, run = _offsets(window, x, joined), window.kernel[2] * block if joined else block
     ins, outs = blocks_of(ic * factor // group, block), blocks_of(oc * factor // group, lanes)
     image_bytes = ins * 4 * (x.pitch[0] if y.volume else x.pitch[1])
-    plan = schedule.direct(ctx.cpu, height, width, ins, len(taps) * run, outs, image_bytes, images)
+    plan = schedule.direct(
+        ctx.cpu, height, width, ins, len(taps) * run, outs, image_bytes, images, images * height * width == 1
+    )
     ctx.include("conv.h")
     lane = int(not ctx.cpu.broadcast and run % 4 == 0)
     short = run if run <= 12 and not lane else 0
-    tail = plan.vectors > 1 and outs % plan.vectors
+    tail = outs % plan.vectors
     tiles = plan.tiles
 
     def kernel(shape: tuple[int, int] | None, vectors: int) -> str:
@@ -159,7 +161,7 @@ def _direct(node: Node, ctx: Context, window: Taps) -> str:
         )
         return name
 
-    whole, widths = (tiles.rows, tiles.columns), (plan.vectors, 1 if tail else 0)
+    whole, widths = (tiles.rows, tiles.columns), (plan.vectors, tail)
     act: Act = attrs.get("act") or NONE
     (sd, sh, _), (od, oh, _) = window.strides, window.step
     add_pitch = add.pitch if add is not None else (0, 0, 0)

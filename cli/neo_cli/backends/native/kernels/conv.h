@@ -40,7 +40,7 @@ ALWAYS vf conv_pairs(vf acc, const float *x, vf w) {
 ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, const float *bias, const float *add, float *out,
                        int blocks, int flags, const char *ahead, const int ROWS, const int COLUMNS, const int VECTORS,
                        const int PITCH, const int LANES, const int RUN, const int PAIRS, const int OUT) {
-    vf acc[32][2]; /* not by the parameters: arrays of variable length would live on the stack */
+    vf acc[32][6]; /* not by the parameters: arrays of variable length would live on the stack */
 #pragma clang loop unroll(full)
     for (int v = 0; v < VECTORS; v++) {
         if (flags & CONV_FIRST) {
@@ -70,7 +70,7 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
                         xs[p] = *(const v4 *)(x + k + p / COLUMNS * in_row + p % COLUMNS * PITCH);
 #define CONV_LANE(J)                                                                                            \
     {                                                                                                      \
-        vf weight[2];                                                                                \
+        vf weight[6];                                                                                \
         _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL); \
         _Pragma("clang loop unroll(full)") for (int p = 0; p < ROWS * COLUMNS; p++) {                      \
             const vf s = CONV_LANE_OF(xs[p], J);                                                                \
@@ -88,7 +88,7 @@ ALWAYS void conv_micro(const struct conv *c, const float *in, const float *w, co
             } else {
 #define CONV_STEP                                                                                                              \
     {                                                                                                                     \
-        vf weight[2];                                                                                                     \
+        vf weight[6];                                                                                                     \
         _Pragma("clang loop unroll(full)") for (int v = 0; v < VECTORS; v++) weight[v] = vload(w + v * VL);                \
         _Pragma("clang loop unroll(full)") for (int p = 0; p < ROWS * COLUMNS; p++) {                                     \
             const float *at = x + k + p / COLUMNS * in_row + p % COLUMNS * PITCH;                                         \
