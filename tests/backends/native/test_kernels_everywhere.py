@@ -22,7 +22,6 @@ from neo_cli.model.model import Model
 HERE = ["LINUX_X86_64", "lambda", "ml_m4", "ml_c5"]
 ELSEWHERE = ["ANDROID_X86", "ml_m6g", "LINUX_ARM_EABIHF", "LINUX_ARM_EABI"]
 TARGETS = [*HERE, *(pytest.param(t, marks=pytest.mark.emulation) for t in ELSEWHERE)]
-TILES = {"direct": 0, "F(2x2)": 2, "F(4x4)": 4}
 
 
 @functools.cache
@@ -66,7 +65,7 @@ def test_odd_sizes(tmp_path: Path, target: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [t for t in TARGETS if t != "lambda"])
 def test_winograd_of_odd_sizes(tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch):
     """Both tile sizes, where the estimate would rather be direct too."""
     sizes: list[int] = []

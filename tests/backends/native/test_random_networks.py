@@ -32,7 +32,7 @@ ACTIVATIONS = [
 
 
 @pytest.mark.slow
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32 - 1), target=st.sampled_from([t for t in HERE if runs(t)]),
     options=st.sampled_from([{}, {}, {"winograd": "off"}, {"bands": "off"}]),

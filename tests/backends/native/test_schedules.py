@@ -25,10 +25,8 @@ from neo_cli.targets.devices import Target, targets
 CPUS: dict[str, Cpu] = {"LINUX_X86_64": SSE, "ml_m4": AVX2, "ml_c5": AVX512}
 # What a schedule may change without changing a sum's order: sizes of tiles, panels, bands; the rest is the record's.
 VARIANTS = {
-    "narrow tiles": {"pixels": 3, "column": 4},
-    "one vector": {"vectors": 1},
-    "small panels": {"panel": 1 << 10},
-    "small bands": {"band": 8 << 10},
+    "narrow tiles of one vector": {"pixels": 3, "column": 4, "vectors": 1},
+    "small panels and bands": {"panel": 1 << 10, "band": 8 << 10},
     "all at once": {"panel": 1 << 24, "band": 1 << 24},
 }
 BLOCKS = [
@@ -62,7 +60,7 @@ def test_sizes_of_blocks_change_no_bit_of_any_tensor(tmp_path: Path, name: str, 
         shared = set(found) & set(wanted)
         assert len(shared) >= len(program.graph.outputs)
         assert [n for n in shared if found[n].tobytes() != wanted[n].tobytes()] == [], changes
-    assert len(texts) > 3  # the schedules were different
+    assert len(texts) > 2  # the schedules were different
 
 
 @pytest.mark.slow
