@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import helper
 
+from backends.native.contributed_families import CONTRIBUTED
 from backends.native.random_families import FAMILIES, draw
-from backends.native.random_graphs import Sample
+from backends.native.random_graphs import Maker, Sample
 from backends.native.rules_bench import model_of
 from neo_cli.backends.native import compile
 from neo_cli.backends.native.emulate import EMULATORS
@@ -40,12 +41,16 @@ def merged(samples: list[Sample]) -> tuple[onnx.ModelProto, dict[str, np.ndarray
         feeds |= {f"s{index}{name}": array for name, array in sample.inputs.items()}
         wanted |= {v.name: array for v, array in zip(graph.output, sample.outputs)}
     made = helper.make_graph(nodes, "many", inputs, outputs, weights)
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8), feeds, wanted
+    sets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(made, opset_imports=sets, ir_version=8), feeds, wanted
 
 
 def samples() -> list[Sample]:
     found = [sample for family in FAMILIES for sample in draw(family, 11, 9)]
-    return [s for s in found if s.model.opset_import[0].version == OPSET and not s.model.graph.node[0].domain]
+    plain = [s for s in found if s.model.opset_import[0].version == OPSET and not s.model.graph.node[0].domain]
+    maker = Maker(11)
+    packed = [CONTRIBUTED[family](maker) for family in ("packed", "bits_and_bytes", "recurrent") for _ in range(4)]
+    return plain + [s for s in packed if s is not None]
 
 
 @pytest.mark.slow

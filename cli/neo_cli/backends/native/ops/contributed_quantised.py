@@ -118,7 +118,7 @@ def max_pool(w: Writer) -> None:
 
 @expansion("DynamicQuantizeLSTM")
 def lstm(w: Writer) -> None:
-    """LSTM on weights made float again; the input's levels are found once, the state's at every step."""
+    """LSTM on weights made float again; the input's levels are found once, each sequence's state's at every step."""
     x = w.op("DequantizeLinear", *levels(w, w.name(0)))
     weights = []
     for position, scale, zero in ((1, 8, 9), (2, 10, 11)):
