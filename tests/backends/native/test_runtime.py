@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +153,7 @@ def test_a_candidate_that_fails_its_check_leaves_no_thread(tmp_path: Path, monke
 
     monkeypatch.setattr(contest, "load", load)
     wrong = replace(model, oracle=lambda feed: {name: array + 1 for name, array in model.oracle(feed).items()})
+    gc.collect()  # else a session of an earlier test may end, with its thread, in between
     before = threads()
     with pytest.raises(AccuracyError):
         contest.hold(
