@@ -40,7 +40,7 @@ def number_of(node: Node, position: int, default: float | None = None) -> float 
 def scaled(node: Node, value: int, scale: int, zero: int) -> Scaled | None:
     """An operand of a QLinear operator, by the positions of its three inputs."""
     x, s, z = node.inputs[value], number_of(node, scale), number_of(node, zero, 0)
-    if x is None or s is None or z is None or x.dtype not in EIGHT:
+    if x is None or s is None or z is None or x.dtype not in EIGHT or node.inputs[scale].dtype != "float32":  # type: ignore[union-attr]
         return None
     return Scaled(x, s, int(z))
 
@@ -118,7 +118,8 @@ def _integer(node: Node) -> Node | None:
     if shaped is None:
         return None
     made = _node(node, Scaled(x, 1.0, int(zero)), shaped, None, node.outputs[0], None, node.op == "ConvInteger")
-    made.inputs += [point] if dynamic else []
+    if made is not None and dynamic:
+        made.inputs.append(point)
     return made
 
 
@@ -155,8 +156,8 @@ def _uniform(weights: np.ndarray, levels: Levels) -> Levels | None:
 def _node(
     node: Node, x: Scaled, w: Levels, bias: np.ndarray | None, y: Value, own: tuple[float, float] | None, convolves: bool,
     alpha: np.float32 = np.float32(1),  # noqa: B008
-) -> Node:  # fmt: skip
-    """fast.QConv; `own` is the scale and zero point of y when it is 8-bit."""
+) -> Node | None:  # fmt: skip
+    """fast.QConv; `own` is the scale and zero point of y when it is 8-bit. None when a scaled sum may need over 32 bits."""
     if convolves:
         attrs: dict[str, Any] = window_of(
             node, w.array.shape[2:] if len(x.value.shape) == 4 else w.array.shape[3:], x.value.shape[2:]
@@ -172,6 +173,11 @@ def _node(
         low, high = types.limits(y.dtype)
         attrs |= {"zero": int(own[1]), "low": low, "high": high, "scale": own[0]}
     attrs["factor"] = factor.astype(np.float32)
+    most = 255.0 * np.abs(w.array.astype(np.int64)).sum(axis=(1, 2, 3)) + (
+        0 if bias is None else np.abs(bias.astype(np.int64))
+    )
+    if own is not None and not (most * attrs["factor"] < 2**30).all():
+        return None
     weights = Value(f"{node.name}.weights", "int8", w.array.shape, w.array)
     start = None if bias is None else Value(f"{node.name}.bias", "int32", bias.shape, bias)
     return Node(CONV, node.name, [x.value, weights, start, None], [y], attrs, origin=node.origin)
@@ -180,7 +186,7 @@ def _node(
 def pairs(r: Rewriter) -> None:
     """Conv, MatMul and Gemm between DequantizeLinear and QuantizeLinear, with a Relu or Clip; products also without the latter."""
     for node in list(r.graph.nodes):
-        if node.op not in PRODUCTS or node.domain or node not in r.graph.nodes:
+        if node.op not in PRODUCTS or node.domain or node.outputs[0].dtype != "float32":
             continue
         x = dequantised(r, node.inputs[0])
         levels = node.inputs[1].levels if node.inputs[1] is not None else None
@@ -200,6 +206,8 @@ def pairs(r: Rewriter) -> None:
         last = node if chain is None else chain[-1]
         own = None if chain is None else (number_of(last, 1), number_of(last, 2, 0))
         made = _node(node, x, shaped, bias, last.outputs[0], own, convolves, alpha)  # type: ignore[arg-type]
+        if made is None:
+            continue
         if chain is not None:
             _limit(made, chain[:-1], chain[-1])
         r.replace([node, *(chain or [])], made, last)

@@ -85,8 +85,8 @@ def sum_of(node: Node) -> dict | None:
     """What a QLinearAdd adds, as fast.QConv's attr `sum`, its first operand being the own one."""
     scales = [scalar(node.inputs[i]) for i in (1, 4, 6)]
     zeros = [zero_of(node, i) for i in (2, 5, 7)]
-    if None in scales or None in zeros:
-        return None
+    if None in scales or None in zeros or not max(scales[:2]) < scales[2] * 2**20:  # type: ignore[type-var,operator]
+        return None  # or the rounded sum may need over 32 bits
     low, high = types.limits(node.outputs[0].dtype)
     return {
         "own": scales[0], "other": scales[1], "scale": scales[2], "own_zero": zeros[0], "other_zero": zeros[1],
