@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from backends.graphs import as_model, error, feeds
-from backends.native.test_networks import HERE, runs
+from backends.native.test_networks import runs
+from backends.native.windows import WIDTHS
 from models.builders import Graph
 from neo_cli.backends.native import compile
 from neo_cli.targets.devices import targets
@@ -46,7 +47,7 @@ def layers(forms: list[tuple]) -> onnx.ModelProto:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", HERE)
+@pytest.mark.parametrize("target", WIDTHS)
 def test_every_form(start, target):
     if not runs(target):
         pytest.skip(f"this machine does not run {target}'s code")

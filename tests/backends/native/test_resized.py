@@ -7,7 +7,8 @@ import onnx
 import pytest
 
 from backends.graphs import error, feeds
-from backends.native.test_networks import HERE, runs
+from backends.native.test_networks import runs
+from backends.native.windows import WIDTHS
 from models.builders import Graph
 
 # input, output, mode of the coordinates
@@ -37,7 +38,7 @@ def resized() -> onnx.ModelProto:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", HERE)
+@pytest.mark.parametrize("target", WIDTHS)
 def test_every_form(start, target):
     if not runs(target):
         pytest.skip(f"this machine does not run {target}'s code")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backends.graphs import as_model, error, feeds
-from backends.native.test_networks import HERE, runs
-from backends.native.windows import Case, draw, graph
+from backends.native.test_networks import runs
+from backends.native.windows import WIDTHS, Case, draw, graph
 from models.builders import Graph
 from neo_cli.backends.native import compile
 from neo_cli.targets.devices import targets
@@ -21,7 +21,7 @@ def cases(rank: int, seed: int, count: int) -> list[Case]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", HERE)
+@pytest.mark.parametrize("target", WIDTHS)
 @pytest.mark.parametrize("rank", [2, 3])
 def test_random_transposed_convolutions(start, target, rank):
     if not runs(target):

@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 from backends.graphs import as_model, error, feeds
-from backends.native.test_networks import HERE, runs
-from backends.native.windows import Case, draw, graph
+from backends.native.test_networks import runs
+from backends.native.windows import WIDTHS, Case, draw, graph
 from models.builders import Graph
 from neo_cli.backends.native import compile
 from neo_cli.targets.devices import targets
@@ -48,7 +48,7 @@ def steps(batch: int = 1) -> onnx.ModelProto:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", HERE)
+@pytest.mark.parametrize("target", WIDTHS)
 @pytest.mark.parametrize("rank", [1, 3])
 def test_random_convolutions(start, target, rank):
     if not runs(target):

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
+import pytest
 
 from models.builders import Graph
 
+WIDTHS = ["LINUX_X86_64", pytest.param("ml_m4", marks=pytest.mark.long), "ml_c5"]  # 4, 8 and 16 lanes
 ENDS = ("", "r", "t", "n", "nr", "a", "ar", "ta")  # relu, tanh, batch norm, sum with another input: in that order
 
 
