@@ -95,7 +95,7 @@ def readable(lines: Sequence[str]) -> list[str]:
 
 def _parts(line: str) -> tuple[str, str]:
     """An instruction's name and operands; empty for labels, directives and comments."""
-    text = re.split(r"\s[#@]|\s//", line)[0].strip()
+    text = re.split(r"\s[#@](?=\s|$)|\s//", line)[0].strip()  # "#16" is a number to ARM
     if not text or text.endswith(":") or text.startswith((".", "#", "@", "//")):
         return "", ""
     name, _, operands = text.partition("\t")
