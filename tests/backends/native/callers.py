@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neo_cli.backends.native import build, compiler, emulate
+from neo_cli.backends.native import build, compiler, emulate, tuning
 from neo_cli.backends.native.cpus import cpu_of
 from neo_cli.backends.native.emit import Program
 from neo_cli.model.model import Model
@@ -43,8 +43,8 @@ def can_sanitise() -> bool:
 
 
 def lowered(model: Model, target: str, work: Path, **options: object) -> tuple[Program, Target]:
-    """The model as C for a target, its weights in compiled.params."""
-    record = targets()[target]
+    """The model as C for a target (and CompilerOptions, mcpu among them), its weights in compiled.params."""
+    record = tuning.levels(targets()[target], options)[0]
     program = compiler.lower(model, cpu_of(record), record, options, compiler.Stages(work))
     program.weights.write(work / compiler.PARAMS)
     return program, record
