@@ -1,10 +1,11 @@
 """Each step of a natively compiled network: its work, its time, and the share of this machine's limit that it reaches.
 
-    python tests/bench/native_layers.py NAME [--target ml_c5] [--runs 60] [--all]
+    python tests/bench/native_layers.py NAME [--target ml_c5] [--mcpu cascadelake] [--int8] [--runs 60] [--all]
 
 A step cannot be faster than its multiply-adds at the rate of registers, nor than reading its weights and moving its
 tensors at the rate of the cache that holds so many bytes; the longer of the two is its limit. Both rates are measured
-in the same run (native_limits.py), before and after. One thread; milliseconds, the shortest of all runs.
+in the same run (native_limits.py), before and after. One thread; milliseconds, the shortest of all runs. Instructions
+that add four products of 8 bits are taken to be issued as often as those that add one of 32.
 """
 
 from __future__ import annotations
@@ -28,14 +29,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from backends.graphs import as_model, feeds
 from bench.native_limits import Limits, Meter, machine
 from models.builders import BUILDERS
+from models.quantised import quantised
 from models.wider import WIDER
-from neo_cli.backends.native import build, compiler
+from neo_cli.backends.native import build, compiler, tuning
 from neo_cli.backends.native.cpus import cpu_of
 from neo_cli.backends.native.emit import Program
 from neo_cli.backends.native.ir import Node
 from neo_cli.model.model import Model
 from neo_cli.runtime.engines.native import Engine, _pointers
 from neo_cli.targets.devices import Target, targets
+
+CONVOLUTIONS = ("fast.Conv", "fast.Winograd", "fast.QConv")
 
 
 @dataclass
@@ -63,7 +67,7 @@ def macs(node: Node) -> float:
         return sum(macs(part) for part in node.attrs["parts"])
     if node.op == "fast.Attention":
         return 2.0 * math.prod(node.attrs[key] for key in ("batch", "heads", "queries", "keys", "width"))
-    if node.op not in ("fast.Conv", "fast.Winograd"):
+    if node.op not in CONVOLUTIONS:
         return 0.0
     x, w, y = node.inputs[0], node.inputs[1], node.outputs[0]
     assert x is not None and w is not None
@@ -98,7 +102,8 @@ def rows(program: Program, ticks: np.ndarray, found: Limits) -> list[Row]:
         times = ticks[:, columns].sum(axis=1) / found.ticks * 1e3
         node = program.graph.nodes[step]
         work, bytes_ = macs(node), moved(node)
-        least, bound = limit(work, weights[step], bytes_, program.weights.size, found)
+        four = node.op == "fast.QConv" and program.contexts[step].cpu.int8.kind in ("vnni", "dot")
+        least, bound = limit(work / 4 if four else work, weights[step], bytes_, program.weights.size, found)
         made.append(Row(node, work, weights[step], bytes_, statistics.median(times), float(times.min()), least, bound))
     return made
 
@@ -138,7 +143,7 @@ def shapes(node: Node) -> str:
     """What a step does, in one line."""
     x, y = next(v for v in node.inputs if v is not None), node.outputs[0]
     parts = node.attrs["parts"] if node.op == "fast.Band" else [node]
-    kernels = [p.inputs[1].shape for p in parts if p.op in ("fast.Conv", "fast.Winograd")]
+    kernels = [p.inputs[1].shape for p in parts if p.op in CONVOLUTIONS]
     tiles = f" F({node.attrs['m']}x{node.attrs['m']})" if "m" in node.attrs else ""
     told = " ".join("x".join(map(str, k)) for k in kernels)
     return (
@@ -160,12 +165,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--target", default="ml_c5")
+    parser.add_argument("--mcpu", default="", help="a processor's name, as CompilerOptions have it")
+    parser.add_argument("--int8", action="store_true", help="the network quantised, as QDQ")
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--all", action="store_true", help="every step, not only sums of equal ones")
     asked = parser.parse_args()
     graph = (BUILDERS | WIDER)[asked.name](False) if asked.name in BUILDERS | WIDER else onnx.load(asked.name)
+    graph = quantised(graph) if asked.int8 else graph
+    (target,) = tuning.levels(targets()[asked.target], {"mcpu": asked.mcpu} if asked.mcpu else {})
     with tempfile.TemporaryDirectory() as folder:
-        found, limits = measure(as_model(graph, Path(folder)), targets()[asked.target], Path(folder), asked.runs)
+        found, limits = measure(as_model(graph, Path(folder)), target, Path(folder), asked.runs)
     show([(shapes(r.node), [r]) for r in found] if asked.all else together(found))
     best, least = sum(r.best for r in found), sum(r.limit for r in found)
     print(f"{best:.3f} ms in all, limit {least:.3f} ms: {least / best:.0%}")
