@@ -118,3 +118,28 @@ def test_weights_may_lie_inside_the_library(tmp_path: Path, target: str, options
         found = engine.run(feed)
         engine.close()
     assert error(found, model.oracle(feed)) < 5e-6
+
+
+def test_the_report_counts_what_was_chosen_for_each_convolution(tmp_path: Path):
+    model = as_model(BUILDERS["mobilenetv2"](True), tmp_path)
+    (note,) = [n for n in compile(model, targets()["ml_c4"], {}, tmp_path).notes if "convolutions and products" in n]
+    counts = {kind: int(count) for count, kind in (part.split(" ", 1) for part in note.split(": ")[1].split(", "))}
+    operators = [node.op_type for node in model.graph.graph.node]
+    assert sum(counts.values()) == operators.count("Conv") + operators.count("Gemm") + operators.count("MatMul")
+    assert counts["depthwise"] == sum(
+        a.i > 1 for n in model.graph.graph.node if n.op_type == "Conv" for a in n.attribute if a.name == "group"
+    )
+
+
+def test_winograds_choice_is_recorded(tmp_path: Path):
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+        "net",
+        [helper.make_tensor_value_info("x", 1, [1, 64, 56, 56])],
+        [helper.make_tensor_value_info("y", 1, [1, 64, 56, 56])],
+        [onnx.numpy_helper.from_array(np.ones((64, 64, 3, 3), np.float32), "w")],
+    )
+    model = as_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path)
+    for asked, wanted in (("2", "1 Winograd F(2x2)"), ("off", "1 direct")):
+        notes = compile(model, targets()["ml_c4"], {"winograd": asked}, tmp_path).notes
+        assert f"1 convolutions and products: {wanted}" in notes

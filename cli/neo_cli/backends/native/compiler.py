@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neo_cli.backends.native import bands, check, dlr, emulate, fusion, importer, layout, tuning, verify
+from neo_cli.backends.native import bands, check, choices, dlr, emulate, fusion, importer, layout, tuning, verify
 from neo_cli.backends.native import build as builder
 from neo_cli.backends.native.cpus import Cpu, cpu_of
 from neo_cli.backends.native.emit import Program, emit
@@ -78,9 +78,8 @@ def compile(model: Model, target: Target, options: Mapping[str, Any], work: Path
         files |= {place + built.name: built, **params}
         variants.append({"library": place + built.name, **weights, "features": list(level.features)})
         notes.append(f"{cpu.name} code, {built.stat().st_size} bytes, {program.plan.shared} bytes of scratch")
-        made, products = halves.share(program.graph)
-        if cpu.halves:
-            notes.append(f"{made} of {products} convolutions and products in bfloat16, the others in float32")
+        notes += filter(None, [choices.told(program.graph)])
+        made = halves.used(program.graph)
         temps |= {place + name: path for name, path in stages.files.items()}
         if options.get("check_all"):
             notes.append(_checked(model, cpu, level, options, folder))
@@ -124,7 +123,7 @@ def _checked(model: Model, cpu: Cpu, target: Target, options: Mapping[str, Any],
     check.check_plan(
         lower(model, cpu, target, options, Stages(folder)), program, emulate.as_linux(target), cpu, feed, folder
     )
-    tolerance = check.TOLERANCES["bfloat16" if halves.share(program.graph)[0] else "float32"]
+    tolerance = check.TOLERANCES["bfloat16" if halves.used(program.graph) else "float32"]
     errors = check.check_all(model, program, emulate.as_linux(target), cpu, feed, folder, tolerance)
     worst = max(errors, key=lambda name: errors[name])
     return f"{len(errors)} tensors compared with ONNX Runtime, the largest error {errors[worst]:.1e} in '{worst}'"

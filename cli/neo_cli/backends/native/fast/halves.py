@@ -18,11 +18,9 @@ from neo_cli.backends.native.schedule import Tiles
 BLOCK, WORDS = 32, 16  # channels of a block of the buffer, and words of two channels
 
 
-def share(graph: Graph) -> tuple[int, int]:
-    """How many convolutions and products are made in bfloat16, and how many there are."""
-    nodes = [part for node in graph.nodes for part in node.attrs.get("parts", [node])]
-    products = [node for node in nodes if node.op in ("fast.Conv", "fast.Winograd")]
-    return sum(bool(node.attrs.get("halves")) for node in products), len(products)
+def used(graph: Graph) -> bool:
+    """Is any convolution or product made in bfloat16?"""
+    return any(part.attrs.get("halves") for node in graph.nodes for part in node.attrs.get("parts", [node]))
 
 
 def words(weights: np.ndarray) -> np.ndarray:
