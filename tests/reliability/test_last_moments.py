@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from neo_cli.base.errors import ValidationException
+from neo_cli.base.errors import InputError, InternalError, JobError, ValidationException
 from neo_cli.jobs import launch, life
 from neo_cli.jobs.job import COMPLETED, FAILED, INPROGRESS, STARTING, STOPPED, STOPPING, TERMINAL, Job, Runner
 from neo_cli.jobs.service import Service
 from neo_cli.jobs.stores.base import Store
 from neo_cli.jobs.stores.sqlite import SqliteStore
 from neo_cli.worker import publish
+from neo_cli.worker.locations.file import FileLocation
 from reliability.test_faults import DONE, work
 from worker.conftest import House
 from worker.test_attempt import reason, runner
@@ -86,6 +87,41 @@ def test_what_is_visible_is_completed_although_time_or_tries_are_over(house: Hou
     else:
         assert why in reason(house, "a") and house.output == []
     assert left(house) == []
+
+
+def test_nothing_is_decided_while_the_output_gives_no_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.create("a")
+    killed(house, AFTER, STOPPING)
+    job, start = house.store.get("a"), time.time()
+    assert job is not None and life.undecided(house.store, start) == [job]
+
+    def away(*given: object) -> bool:
+        raise InternalError("S3 could not be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileLocation, "holds", away)
+        publish.decide(job, house.store, house.environ, start)
+    assert house.status("a") == STOPPING and life.undecided(house.store, start + 1) == []
+    (again,) = life.undecided(house.store, start + life.AGAIN)
+    publish.decide(again, house.store, house.environ, start + life.AGAIN)
+    assert house.status("a") == COMPLETED
+
+
+@pytest.mark.parametrize("error, after", [(InternalError("away"), publish.SILENT), (InputError("403"), 0.0)])
+def test_a_place_that_never_answers_is_waited_for_so_long(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: JobError, after: float
+) -> None:
+    house.create("a")
+    killed(house, BEFORE, STOPPING)
+    job = house.store.get("a")
+    assert job is not None and job.lease is not None
+
+    def away(*given: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(FileLocation, "holds", away)
+    publish.decide(job, house.store, house.environ, job.lease + after)
+    assert house.status("a") == STOPPED
 
 
 class Signalling:

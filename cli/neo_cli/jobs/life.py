@@ -12,6 +12,8 @@ from neo_cli.jobs.stores.base import Store
 MARK = "NEO_ATTEMPT"  # in the environment of an attempt's processes
 ANNOUNCED = "publishing"  # the key of Job.extra under which an attempt says what it is about to make visible
 DECIDER = "decider"  # the key of Job.extra for the runner that finds out what became of such an attempt
+ASKED = "asked"  # and for the time at which its place gave no answer; it is asked again after a minute
+AGAIN = 60.0
 KILLS = "memory_kills"  # the key of Job.extra for what the kernel had counted when the compiler started
 STOPPED_STATES = "Tt"  # of /proc/<pid>/stat: stopped by a signal or a debugger
 
@@ -83,12 +85,14 @@ def undecided(store: Store, now: float) -> list[Job]:
 
     Not those at which a live runner is looking already: a place that answers slowly needs one of them.
     """
-    return [job for job in store.under_way() if ANNOUNCED in job.extra and _lost(job, now) and not _looked_at(job)]
+    return [job for job in store.under_way() if ANNOUNCED in job.extra and _lost(job, now) and not _looked_at(job, now)]
 
 
-def _looked_at(job: Job) -> bool:
+def _looked_at(job: Job, now: float) -> bool:
     decider = job.extra.get(DECIDER)
-    return decider is not None and state(Runner(**decider)) not in (None, *STOPPED_STATES)
+    if decider is None:
+        return ASKED in job.extra and 0 <= now - job.extra[ASKED] < AGAIN
+    return state(Runner(**decider)) not in (None, *STOPPED_STATES)
 
 
 def _lost(job: Job, now: float) -> bool:

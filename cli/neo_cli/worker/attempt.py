@@ -71,7 +71,7 @@ class Attempt:
         try:
             remove(folder)
             folder.mkdir(parents=True, mode=0o700)
-            if not publish.finish_earlier(job, self._steady, self.environ, self.now()):
+            if not self._finished_earlier():
                 self._work(folder, journal)
         except Fenced:
             journal.line("the job is another attempt's now; nothing is written", "WARNING")
@@ -96,6 +96,11 @@ class Attempt:
         finally:
             remove(folder)
             journal.close()
+
+    def _finished_earlier(self) -> bool:
+        with contextlib.suppress(JobError):  # a place that is away now may be back when the artifact is made again
+            return publish.finish_earlier(self.job, self._steady, self.environ, self.now())
+        return False
 
     def _work(self, folder: Path, journal: Journal) -> None:
         request = self._meanwhile(lambda: packages.resolve(self.job.request, self.environ))

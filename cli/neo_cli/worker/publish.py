@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neo_cli.base.errors import InternalError, JobError
+from neo_cli.base.errors import InputError, InternalError, JobError
 from neo_cli.base.paths import home
 from neo_cli.jobs import life, settings
 from neo_cli.jobs.job import COMPLETED, INPROGRESS, STOPPING, Job
@@ -20,6 +19,7 @@ from neo_cli.worker.lent import lent
 from neo_cli.worker.locations.base import CredentialsExpired, Prepared, join, location_of
 
 RENEWAL, PAUSE = 900.0, 2.0  # seconds: that expired credentials are waited for, between looks at them
+SILENT = 3600.0  # seconds that a place may give no answer to what became of a lost attempt's artifact
 
 
 def publish(
@@ -109,27 +109,35 @@ def complete(store: Store, job: Job, facts: Mapping[str, Any], now: float) -> bo
 
 
 def finish_earlier(job: Job, store: Store, environ: Mapping[str, str], now: float) -> bool:
-    """Whether an attempt before this one had published already and died before its verdict: then write that."""
+    """Whether an attempt before this one had published already and died before its verdict: then write that.
+
+    Raises JobError when its place cannot be asked.
+    """
     facts = job.extra.get(life.ANNOUNCED)
     if not facts:
         return False
-    with contextlib.suppress(JobError):
-        location, there = location_of(facts["uri"], environ)
-        if location.holds(there, {"neo-digest": facts["digest"]}):
-            return complete(store, job, facts, now)
-    return False
+    location, there = location_of(facts["uri"], environ)
+    return location.holds(there, {"neo-digest": facts["digest"]}) and complete(store, job, facts, now)
 
 
 def decide(job: Job, store: Store, environ: Mapping[str, str], now: float) -> None:
     """What a lost attempt that had announced its artifact comes to: COMPLETED when that is visible; else its pieces
-    are removed first, so that it cannot become visible any more, and the loss is treated like any other."""
+    are removed first, so that it cannot become visible any more, and the loss is treated like any other. While the
+    place is away nothing is decided, for SILENT seconds after the lease."""
     if not store.note(job.name, job.attempt, {life.DECIDER: life.identity()._asdict()}):
         return
     life.end_leftovers(job)
     begun.clear(begun.folder(environ) / f"{job.name}-{job.attempt}", environ)
     with lent(settings.over(environ, job.extra)) as own:
-        if finish_earlier(job, store, own, now):
-            return
+        try:
+            if finish_earlier(job, store, own, now):
+                return
+        except InputError:
+            pass  # refused for good: whether anything lies there cannot be known
+        except JobError:
+            if now < (job.lease or 0) + SILENT:
+                store.note(job.name, job.attempt, {life.DECIDER: None, life.ASKED: now})
+                return
     life.recover(store, job, now)
 
 

@@ -54,6 +54,14 @@ def test_put_then_fetch_is_the_identity(bucket: str, key: str, tmp_path: Path) -
     assert s3.holds(uri, MARK) and not s3.holds(uri, {**MARK, "neo-attempt": "2"})
 
 
+def test_a_place_that_gives_no_answer_is_not_called_empty(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not s3.holds(f"s3://{bucket}/nothing", MARK) and not s3.holds("s3://no-such-bucket/k", MARK)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    with pytest.raises(InternalError, match="could not be reached while looking for what was published"):
+        s3.holds(f"s3://{bucket}/nothing", MARK)
+
+
 def test_several_parts_and_an_empty_file(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART", 5 * 2**20)
     for size in (0, 1, 12 * 2**20 + 7):

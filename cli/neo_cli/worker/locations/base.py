@@ -55,7 +55,7 @@ class Location(Protocol):
         """
 
     def holds(self, uri: str, metadata: Mapping[str, str]) -> bool:
-        """Whether what lies at `uri` was published with this metadata."""
+        """Whether what lies at `uri` was published with this metadata. Raises JobError when the place cannot be asked."""
 
 
 def location_of(uri: str, environ: Mapping[str, str]) -> tuple[Location, str]:

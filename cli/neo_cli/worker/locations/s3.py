@@ -274,14 +274,20 @@ def prepare(
 
 
 def holds(uri: str, metadata: Mapping[str, str]) -> bool:
-    """Whether the object at `uri` is the one with this metadata: work of ours that was published before."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Whether the object at `uri` is the one with this metadata: work of ours that was published before.
+
+    Raises JobError when S3 does not say: it is away, or the credentials do not reach so far.
+    """
+    from botocore.exceptions import ClientError
 
     bucket, key = split(uri)
-    try:
-        found = client(bucket).head_object(Bucket=bucket, Key=key).get("Metadata", {})
-    except (ClientError, BotoCoreError):
-        return False
+    with _explained(uri, "looking for what was published at"):
+        try:
+            found = client(bucket).head_object(Bucket=bucket, Key=key).get("Metadata", {})
+        except ClientError as error:
+            if error.response["ResponseMetadata"].get("HTTPStatusCode") != 404:
+                raise
+            return False
     return all(found.get(name) == value for name, value in metadata.items())
 
 
