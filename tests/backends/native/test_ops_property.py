@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
+from backends.graphs import as_model
 from backends.native.random_families import FAMILIES, chained, draw
 from backends.native.random_graphs import Maker, Sample
 from backends.native.rules_bench import Library, model_of
-from neo_cli.backends.native import importer
+from neo_cli.backends.native import compile, importer
 from neo_cli.backends.native.ops import chains
+from neo_cli.targets.devices import targets
 
 SLOW = {"max_examples": 4, "deadline": None, "suppress_health_check": list(HealthCheck)}
 
@@ -72,3 +75,23 @@ def test_a_chain_is_one_node_and_a_result_read_twice_ends_it():
     assert joined and len(graph.nodes) < len(before.nodes)
     assert sum(len(n.attrs["steps"]) if n.op == chains.CHAIN else 1 for n in graph.nodes) == len(before.nodes)
     assert {v.name for v in graph.outputs} == {v.name for v in before.outputs}
+
+
+def test_what_is_read_through_a_reshape_too_is_not_taken_into_its_other_reader(tmp_path):
+    """mean = a * 0.5 goes into a square and, as another shape, into a difference: it must stay a tensor of its own."""
+    nodes = [
+        helper.make_node("Mul", ["x", "half"], ["mean"]),
+        helper.make_node("Mul", ["mean", "mean"], ["square"]),
+        helper.make_node("Sub", ["x", "square"], ["y"]),
+        helper.make_node("Reshape", ["mean", "shape"], ["view"]),
+        helper.make_node("Sub", ["z", "view"], ["w"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", 1, [1, 6]), helper.make_tensor_value_info("z", 1, [4, 1, 6])]
+    outputs = [helper.make_tensor_value_info("y", 1, [1, 6]), helper.make_tensor_value_info("w", 1, [4, 1, 6])]
+    constants = [
+        numpy_helper.from_array(np.float32(0.5), "half"), numpy_helper.from_array(np.array([1, 1, 6]), "shape"),
+    ]  # fmt: skip
+    graph = helper.make_graph(nodes, "net", inputs, outputs, constants)
+    model = as_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path)
+    build = compile(model, targets()["ml_c4"], {"check_all": True}, tmp_path)
+    assert any("tensors compared" in note for note in build.notes)

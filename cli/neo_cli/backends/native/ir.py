@@ -213,10 +213,14 @@ class Graph:
         return {value: node for node in self.nodes for value in node.outputs}
 
     def users(self) -> dict[Value, list[Node]]:
-        """The nodes that read each value; a node that reads it twice stands there once."""
+        """The nodes that read each value, or a view of it; a node that reads it twice stands there once."""
         found: dict[Value, list[Node]] = {}
         for node in self.nodes:
-            for value in dict.fromkeys(v for v in node.inputs if v is not None):
+            read: dict[Value, None] = {}
+            for value in node.inputs:
+                while value is not None:
+                    read[value], value = None, value.home
+            for value in read:
                 found.setdefault(value, []).append(node)
         return found
 
