@@ -61,6 +61,10 @@ def test_nudged_inputs_are_neighbours() -> None:
     assert moved is not None and moved["i"] is given["i"]
     assert np.all(moved["x"] != given["x"]) and np.allclose(moved["x"], given["x"], rtol=1e-6, atol=1e-30)
     assert feeds.nudged({"i": np.array([3])}) is None
+    far = feeds.nudged(given, 40)
+    assert far is not None
+    steps = np.abs(far["x"] - given["x"])[:2] / np.spacing(np.abs(given["x"][:2]))
+    assert np.all((steps >= 20) & (steps <= 40))  # below a power of two neighbours are half as far
 
 
 def samples(tmp_path: Path, **arrays: np.ndarray) -> list[dict[str, np.ndarray]]:

@@ -87,6 +87,16 @@ def test_an_output_lost_in_the_sources_rounding_is_not_judged_by_the_gate() -> N
     assert figures(tiny, np.full((1, 4), 3e-6), again=again).beyond(GATES["float32"])
 
 
+def test_a_cosine_that_the_source_itself_does_not_keep_is_not_judged() -> None:
+    """A quantised network whose activations flip at the last bit of its input; what is no such flip still fails."""
+    again = REF + RANDOM.standard_normal(REF.shape) * 0.3
+    found = REF + RANDOM.standard_normal(REF.shape) * 0.3
+    measured, steady = figures(REF, found, again=again), figures(REF, found, again=REF + 1e-7)
+    assert not measured.judged(GATES["int8"]) and measured.beyond(GATES["int8"]) is None
+    assert steady.judged(GATES["int8"]) and "cosine" in (steady.beyond(GATES["int8"]) or "")
+    assert "cosine" in (figures(REF, REF * -9, again=again).beyond(GATES["int8"]) or "")
+
+
 def test_the_gate_is_that_of_the_lower_precision_or_the_users() -> None:
     assert gate_for("float32", "bfloat16", None) == GATES["bfloat16"]
     assert gate_for("int8", "float32", None) == GATES["int8"]

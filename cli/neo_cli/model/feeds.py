@@ -29,15 +29,15 @@ def seeded(model: Model, seed: int = 0) -> Iterator[tuple[str, dict[str, np.ndar
         yield spread, {t.name: _draw(t, random, spread, batch, ranges[t.name], words) for t in model.inputs}
 
 
-def nudged(inputs: dict[str, np.ndarray], seed: int = 1) -> dict[str, np.ndarray] | None:
-    """The same inputs with every float moved to a neighbour; None where there is no float to move."""
+def nudged(inputs: dict[str, np.ndarray], steps: int = 1, seed: int = 1) -> dict[str, np.ndarray] | None:
+    """The same inputs with every float moved to a neighbour, `steps` times; None where there is no float to move."""
     random = np.random.default_rng(seed)
     moved = dict(inputs)
     for name, array in inputs.items():
         if array.dtype.kind == "f":
-            moved[name] = np.nextafter(
-                array, np.where(random.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype)
-            )
+            end = np.where(random.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype)
+            for _ in range(steps):
+                moved[name] = np.nextafter(moved[name], end)
     return moved if any(moved[n] is not inputs[n] for n in inputs) else None
 
 

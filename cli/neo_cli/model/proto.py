@@ -126,14 +126,22 @@ def bytes_of(tensor: onnx.TensorProto) -> int:
 
 def precision_of(model: onnx.ModelProto) -> str:
     """The lowest precision the source itself computes in: float32, bfloat16, float16 or int8."""
-    kinds = {node.op_type for node in nodes(model.graph)}
-    if any(kind.startswith(("QLinear", "Quantize", "DynamicQuantize")) or kind in _INTEGER for kind in kinds):
+    if any(_quantises(node) or node.op_type in _INTEGER for node in nodes(model.graph)):
         return "int8"
     types = {tensor.data_type for tensor in constants(model.graph).values()}
     types |= {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
     if onnx.TensorProto.BFLOAT16 in types:
         return "bfloat16"
     return "float16" if onnx.TensorProto.FLOAT16 in types else "float32"
+
+
+def roundings(model: onnx.ModelProto) -> int:
+    """How many tensors are rounded to whole numbers one behind or beside the other."""
+    return sum(map(_quantises, nodes(model.graph)))
+
+
+def _quantises(node: onnx.NodeProto) -> bool:
+    return node.op_type.startswith(("QLinear", "Quantize", "DynamicQuantize"))
 
 
 _INTEGER = {"ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QAttention", "MatMulNBits", "QMoE"}

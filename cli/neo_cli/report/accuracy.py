@@ -52,6 +52,7 @@ class Figures:
     top1: float | None = None
     agreement: float | None = None
     noise: float | None = None  # how far one-ulp changes of the inputs move the source itself, over max|ref|
+    own: float | None = None  # the cosine between the source's answers to both
     fault: str | None = None  # why no figure can be given
 
     def record(self) -> dict[str, Any]:
@@ -59,7 +60,8 @@ class Figures:
 
     def judged(self, gate: Gate) -> bool:
         """Is the output well above the source's own rounding, so that the gate can judge it?"""
-        return self.noise is None or gate.error is None or self.noise <= gate.error / 4
+        near = self.noise is None or gate.error is None or self.noise <= gate.error / 4
+        return near and (self.own is None or gate.cosine is None or 1 - self.own <= (1 - gate.cosine) / 4)
 
     def beyond(self, gate: Gate) -> str | None:
         """By how much the gate is missed; None when it is kept.
@@ -73,7 +75,8 @@ class Figures:
             allowed = gate.error if self.judged(gate) else gate.error + 8 * (self.noise or 0)
             if not self.error <= allowed:
                 return f"max|Δ|/max|ref| is {self.error:.3g}, the gate is {allowed:.3g}"
-        if self.cosine is not None and gate.cosine is not None and not self.cosine >= gate.cosine:
+        flips = not self.judged(gate) and (self.error or 0) <= 8 * (self.noise or 0)
+        if self.cosine is not None and gate.cosine is not None and not (self.cosine >= gate.cosine or flips):
             return f"the cosine is {self.cosine:.6f}, the gate is {gate.cosine:g}"
         if self.agreement is not None and not self.agreement >= gate.agreement:
             return f"{self.agreement:.2%} of the values agree, the gate is {gate.agreement:.0%}"
@@ -133,17 +136,21 @@ def _floats(reference: np.ndarray, found: np.ndarray, again: np.ndarray | None, 
     if not np.isfinite(b).all():
         return Figures(fault=f"{int((~np.isfinite(b)).sum())} of {found.size} values are infinite")
     difference, largest, spread = float(np.abs(a - b).max()), max(float(np.abs(a).max()), floor), float(a.std())
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    cosine = min(1.0, float(a @ b) / norms) if norms else float(not (a.any() or b.any()))
-    moved = None if again is None else float(np.nan_to_num(np.abs(a - again[finite].astype(np.float64)), nan=0.0).max())
+    c = None if again is None else np.where(np.isfinite(again[finite]), again[finite], a).astype(np.float64)
     return Figures(
         error=difference / (largest or 1.0),
         max_abs=difference,
         relative_to_std=difference / spread if spread else None,
-        cosine=cosine,
+        cosine=_cosine(a, b),
         top1=_top1(reference, found),
-        noise=None if moved is None else moved / (largest or 1.0),
+        noise=None if c is None else float(np.abs(a - c).max()) / (largest or 1.0),
+        own=None if c is None else _cosine(a, c),
     )
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return min(1.0, float(a @ b) / norms) if norms else float(not (a.any() or b.any()))
 
 
 def _top1(reference: np.ndarray, found: np.ndarray) -> float | None:

@@ -27,7 +27,7 @@ class Case:
     label: str
     inputs: dict[str, np.ndarray]
     answers: dict[str, np.ndarray]
-    again: dict[str, np.ndarray] | None = None  # the source's answers to inputs changed in their last bit
+    again: dict[str, np.ndarray] | None = None  # the source's answers to inputs changed in their last bits
 
 
 def cases(model: Model, log: Log) -> list[Case]:
@@ -87,7 +87,8 @@ def _case(model: Model, label: str, inputs: dict[str, np.ndarray], unusable: lis
     if broken:
         unusable.append(f"on {label} inputs the source returns NaN for '{broken[0]}'")
         return []
-    moved = feeds.nudged(inputs)
+    # A quantised source rounds in every layer what was added in some order; a step of its input for each stands for that.
+    moved = feeds.nudged(inputs, 1 + proto.roundings(model.graph))
     again = {n: np.asarray(a) for n, a in model.oracle(moved).items()} if moved else None
     return [Case(label, inputs, answers, again)]
 
