@@ -5,6 +5,7 @@ from __future__ import annotations
 from neo_cli.backends.native import (
     fuse_attention,
     fuse_conv,
+    fuse_hard,
     fuse_patterns,
     fuse_qdq,
     fuse_quantised,
@@ -29,6 +30,8 @@ RULES = (
     fuse_quantised.entries,
     fuse_patterns.gelu,
     fuse_patterns.silu,
+    fuse_hard.hard_sigmoid,
+    fuse_hard.hard_swish,
     fuse_patterns.layer_norm,
     fuse_conv.convolutions,
     fuse_window.pads,
