@@ -132,6 +132,9 @@ def test_what_frameworks_write_passes(tmp_path: Path, monkeypatch: pytest.Monkey
     large = made(("a", b"a"), ("b", b"b"))
     (tmp_path / "large.npz").write_bytes(large)
     (tmp_path / "larger.npz").write_bytes(at(large, len(large) - 6, "<I", 0xFFFFFFFF))
+    (tmp_path / "labelled.tflite").write_bytes(
+        b"\x1c\0\0\0TFL3" + bytes(99) + STORED
+    )  # as metadata is put behind models
     with zipfile.ZipFile(tmp_path / "told.npz", "w") as archive:
         archive.writestr("a", b"a")
         archive.comment = b"a comment" * 99

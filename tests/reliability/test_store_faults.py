@@ -16,6 +16,7 @@ import pytest
 from neo_cli.jobs.job import COMPLETED, INPROGRESS, STARTING, STOPPED, STOPPING, Job, Runner
 from neo_cli.jobs.stores.base import Query, StoreError
 from neo_cli.jobs.stores.sqlite import SqliteStore
+from reliability.others import locked_out
 from reliability.test_faults import small_disk
 
 WRITER = """
@@ -182,6 +183,7 @@ def test_a_store_that_cannot_be_used_ends_a_command_with_one_sentence(tmp_path: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make somebody else's file")
+@pytest.mark.skipif(bool(locked_out()), reason=f"others may not enter {locked_out()}")
 def test_somebody_elses_store_is_left_alone() -> None:
     """Case 52, wrong owner: nobody opens root's store."""
     with tempfile.TemporaryDirectory(prefix="neo-owner-") as name:

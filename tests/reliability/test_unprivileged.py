@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from neo_cli.worker.sandbox import Tier, command
+from reliability.others import TESTS, locked_out
 
 NOBODY = 65534
-TESTS = Path(__file__).resolve().parents[1]
 NEEDED = ("setpriv", "unshare", "mount")
 
 
@@ -30,7 +30,10 @@ def may_mount() -> bool:
     return here and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
 
 
-pytestmark = pytest.mark.skipif(not may_mount(), reason="needs a root that may mount, setpriv and unshare")
+pytestmark = [
+    pytest.mark.skipif(not may_mount(), reason="needs a root that may mount, setpriv and unshare"),
+    pytest.mark.skipif(bool(locked_out()), reason=f"others may not enter {locked_out()}"),
+]
 # $1: the locked folder or nothing; $2: the interpreter's tree below it; the rest: the command
 ENTER = """
 if [ -n "$1" ]; then

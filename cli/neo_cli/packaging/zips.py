@@ -21,6 +21,7 @@ from neo_cli.runtime.untar import Caps
 END = 22  # bytes of the record at the end, without its comment
 LOCAL, SIZE = b"PK\x03\x04", 30  # a local header's signature and its length before name and extra field
 ENCRYPTED, LATER, ZIP64 = 0x1, 0x8, 0xFFFFFFFF  # flags: encrypted; sizes follow the data; sizes are in the extra field
+APPENDED = (".tflite",)  # labels and the like lie behind the model, and nothing here reads them
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 BROKEN = (
     zipfile.BadZipFile,
@@ -39,7 +40,7 @@ def check(file: Path, caps: Caps) -> None:
     with file.open("rb") as stream:
         begins = stream.read(4)
         if begins not in (LOCAL, b"PK\x05\x06"):
-            if _is_behind(stream):
+            if file.suffix.lower() not in APPENDED and _is_behind(stream):
                 raise InputError(
                     f"The file '{file.name}' in the input archive is two files in one: a zip archive lies behind it."
                 )
