@@ -48,6 +48,7 @@ def kept(backend: str, name: str, shared: Path, folder: Path) -> str:
     return "right"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("backend", FAST)
 def test_the_engines_take_every_common_operator(backend: str, name: str, shared: Path, tmp_path: Path) -> None:

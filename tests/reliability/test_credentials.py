@@ -21,6 +21,7 @@ from worker.locations.test_s3 import Faults, bucket, endpoint
 from worker.test_attempt import finish, reason, runner
 
 __all__ = ["bucket", "endpoint"]
+pytestmark = pytest.mark.slow
 
 QUICK = "import neo_cli.worker.publish as p; p.PAUSE = 0.2\n"
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"

@@ -21,6 +21,7 @@ from neo_cli.worker.locations import checksums, s3
 from worker.locations.test_s3 import LIMIT, MARK, bucket, endpoint
 
 __all__ = ["bucket", "endpoint"]
+pytestmark = pytest.mark.slow
 CONTENT = bytes(range(256)) * 24_000
 Request = tuple[str, str]  # method and path with its query
 STEPS: dict[str, Callable[[str, str], bool]] = {
