@@ -8,12 +8,10 @@ Prints medians and minima in milliseconds, and the ratios of native's int8 to th
 
 from __future__ import annotations
 
-import argparse
 import logging
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import onnx
@@ -21,38 +19,20 @@ import onnx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from native_latency import Run, measure, onnxruntime, openvino
+from native_latency import arguments, clock_of, measure, native, onnxruntime, openvino
 
 from backends.graphs import as_model, error, feeds
 from models.builders import BUILDERS
 from models.quantised import quantised
-from neo_cli.backends.native import compile
-from neo_cli.model.model import Model
-from neo_cli.runtime.engines.native import Engine
-from neo_cli.targets.devices import targets
-
-
-def native(model: Model, target: str, mcpu: str, work: Path, threads: int) -> tuple[Run, Engine]:
-    """A run of the model, and the engine that does it."""
-    build = compile(model, targets()[target], {"mcpu": mcpu}, work)
-    tensors = {"inputs": [t.record() for t in model.inputs], "outputs": [t.record() for t in model.outputs]}
-    engine = Engine(work, {"settings": build.settings, **tensors}, threads)
-    feed = feeds(model)
-    return lambda: engine.run(feed), engine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+")
+    parser = arguments(__doc__)
     parser.add_argument("--target", default="ml_c5")
     parser.add_argument("--mcpu", default="cascadelake")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=0.25)
-    parser.add_argument("--cpu", action="store_true", help="processor time in place of the clock's, on a busy machine")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
-    clock = time.process_time if asked.cpu else time.perf_counter
+    clock = clock_of(asked)
     for name in asked.names:
         graph: onnx.ModelProto = BUILDERS[name](False)
         with tempfile.TemporaryDirectory() as folder:
@@ -61,8 +41,8 @@ def main() -> None:
                 work.mkdir()
             model, plain = as_model(quantised(graph), works[0]), as_model(graph, works[1])
             for threads in asked.threads:
-                run, engine = native(model, asked.target, asked.mcpu, works[0], threads)
-                whole, other = native(plain, asked.target, asked.mcpu, works[1], threads)
+                run, engine, _ = native(model, asked.target, works[0], threads, mcpu=asked.mcpu)
+                whole, other, _ = native(plain, asked.target, works[1], threads, mcpu=asked.mcpu)
                 off = error(engine.run(feeds(model)), model.oracle(feeds(model)))
                 peers = {"ort": onnxruntime(model, threads), "openvino": openvino(model, threads)}
                 found = measure({"native": run, **peers, "float32": whole}, asked.rounds, asked.seconds, clock)

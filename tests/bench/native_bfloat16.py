@@ -1,9 +1,9 @@
 """Latency of the native back end in bfloat16 beside its own float32 and OpenVINO in bfloat16, interleaved in one process.
 
-    python tests/bench/native_bfloat16.py [--mcpu znver4] [--threads 1 2] [--rounds 12] [--clock wall] NAME...
+    python tests/bench/native_bfloat16.py [--mcpu znver4] [--threads 1 2] [--rounds 12] [--cpu] NAME...
 
 Prints medians and minima in milliseconds, and bfloat16's ratio to each of the others. The processor must have what
-`--mcpu` says. `--clock cpu` counts the process's own time, which other work here disturbs less; it says something about
+`--mcpu` says. `--cpu` counts the process's own time, which other work here disturbs less; it says something about
 one thread only. NAME is one of tests/models/builders.py, or a path of an ONNX file.
 """
 
@@ -13,7 +13,6 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import onnx
@@ -21,13 +20,11 @@ import onnx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from backends.graphs import as_model, error, feeds
-from bench.native_latency import measure, native, openvino
+from bench.native_latency import arguments, clock_of, measure, native, openvino
 from models.builders import BUILDERS
 
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
-
-def compare(graph: onnx.ModelProto, mcpu: str, threads: int, rounds: int, seconds: float, clock: str) -> str:
+def compare(graph: onnx.ModelProto, asked: argparse.Namespace, threads: int) -> str:
     """The line of one network on so many threads."""
     with tempfile.TemporaryDirectory() as folder:
         model = as_model(graph, Path(folder))
@@ -35,11 +32,14 @@ def compare(graph: onnx.ModelProto, mcpu: str, threads: int, rounds: int, second
         for precision in ("bfloat16", "float32"):
             work = Path(folder) / precision
             work.mkdir()
-            calls[precision], engine, _ = native(model, "LINUX_X86_64", work, threads, mcpu=mcpu, precision=precision)
+            calls[precision], engine, _ = native(
+                model, "LINUX_X86_64", work, threads, mcpu=asked.mcpu, precision=precision
+            )
             engines.append(engine)
         calls["openvino"] = openvino(model, threads, "bf16")
         wanted, found = model.oracle(feeds(model)), engines[0].run(feeds(model))
-        times = {k: (statistics.median(v), min(v)) for k, v in measure(calls, rounds, seconds, CLOCKS[clock]).items()}
+        measured = measure(calls, asked.rounds, asked.seconds, clock_of(asked))
+        times = {k: (statistics.median(v), min(v)) for k, v in measured.items()}
         for engine in engines:
             engine.close()
     mine = times["bfloat16"]
@@ -51,19 +51,13 @@ def compare(graph: onnx.ModelProto, mcpu: str, threads: int, rounds: int, second
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+")
+    parser = arguments(__doc__)
     parser.add_argument("--mcpu", default="znver4")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=0.25)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     asked = parser.parse_args()
     for name in asked.names:
         graph = BUILDERS[name](False) if name in BUILDERS else onnx.load(name)
         for threads in asked.threads:
-            line = compare(graph, asked.mcpu, threads, asked.rounds, asked.seconds, asked.clock)
-            print(f"{Path(name).stem} {line}", flush=True)
+            print(f"{Path(name).stem} {compare(graph, asked, threads)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -88,16 +88,26 @@ def measure(
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """What every benchmark of latency is asked; `about` is its docstring."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("names", nargs="+")
-    parser.add_argument("--target", default="ml_c5")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=0.25)
     parser.add_argument("--cpu", action="store_true", help="processor time in place of the clock's, on a busy machine")
+    return parser
+
+
+def clock_of(asked: argparse.Namespace) -> Callable[[], float]:
+    return time.process_time if asked.cpu else time.perf_counter
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--target", default="ml_c5")
     asked = parser.parse_args()
-    clock = time.process_time if asked.cpu else time.perf_counter
+    clock = clock_of(asked)
     for name in asked.names:
         graph = (BUILDERS | WIDER)[name](False) if name in BUILDERS | WIDER else onnx.load(name)
         with tempfile.TemporaryDirectory() as folder:

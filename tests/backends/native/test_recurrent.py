@@ -9,8 +9,7 @@ import onnx
 import pytest
 
 from backends.graphs import as_model, error, feeds
-from backends.native.test_networks import runs
-from backends.native.windows import WIDTHS
+from backends.native.windows import WIDTHS, agree
 from models.builders import Graph
 from neo_cli.backends.native import compile
 from neo_cli.targets.devices import targets
@@ -49,13 +48,7 @@ def layers(forms: list[tuple]) -> onnx.ModelProto:
 @pytest.mark.slow
 @pytest.mark.parametrize("target", WIDTHS)
 def test_every_form(start, target):
-    if not runs(target):
-        pytest.skip(f"this machine does not run {target}'s code")
-    model, engine = start(layers(FORMS), threads=2, target=target)
-    feed = feeds(model)
-    found, wanted = engine.run(feed), model.oracle(feed)
-    for name in wanted:
-        assert error({name: found[name]}, {name: wanted[name]}) < 2e-6, name
+    engine = agree(start, target, layers(FORMS), 2e-6)
     text = (engine.library.path.parent.parent / "build0" / "3-layout.txt").read_text()
     assert " = LSTM(" not in text
     assert " = GRU(" not in text

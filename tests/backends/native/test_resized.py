@@ -6,9 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from backends.graphs import error, feeds
-from backends.native.test_networks import runs
-from backends.native.windows import WIDTHS
+from backends.graphs import feeds
+from backends.native.windows import WIDTHS, agree
 from models.builders import Graph
 
 # input, output, mode of the coordinates
@@ -40,13 +39,7 @@ def resized() -> onnx.ModelProto:
 @pytest.mark.slow
 @pytest.mark.parametrize("target", WIDTHS)
 def test_every_form(start, target):
-    if not runs(target):
-        pytest.skip(f"this machine does not run {target}'s code")
-    model, engine = start(resized(), threads=2, target=target)
-    feed = feeds(model)
-    found, wanted = engine.run(feed), model.oracle(feed)
-    for name in wanted:
-        assert error({name: found[name]}, {name: wanted[name]}) < 5e-6, name
+    engine = agree(start, target, resized(), 5e-6)
     text = (engine.library.path.parent.parent / "build0" / "3-layout.txt").read_text()
     assert text.count(" = fast.ResizeLinear(") == len(FORMS)
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from backends.graphs import as_model, error, feeds
-from backends.native.test_networks import runs
-from backends.native.windows import WIDTHS, Case, draw, graph
+from backends.native.windows import WIDTHS, Case, agree, draw, graph
 from models.builders import Graph
 from neo_cli.backends.native import compile
 from neo_cli.targets.devices import targets
@@ -24,15 +23,8 @@ def cases(rank: int, seed: int, count: int) -> list[Case]:
 @pytest.mark.parametrize("target", WIDTHS)
 @pytest.mark.parametrize("rank", [2, 3])
 def test_random_transposed_convolutions(start, target, rank):
-    if not runs(target):
-        pytest.skip(f"this machine does not run {target}'s code")
     drawn = cases(rank, rank, 5) + cases(1, 1, 2)
-    model, engine = start(graph(drawn), threads=2, target=target)
-    feed = feeds(model)
-    found, wanted = engine.run(feed), model.oracle(feed)
-    for index, case in enumerate(drawn):
-        name = f"y{index}"
-        assert error({name: found[name]}, {name: wanted[name]}) < 1e-5, case
+    agree(start, target, graph(drawn), 1e-5, {f"y{index}": case for index, case in enumerate(drawn)})
 
 
 @pytest.mark.emulation

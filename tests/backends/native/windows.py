@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from backends.graphs import error, feeds
+from backends.native.test_networks import runs
 from models.builders import Graph
+from neo_cli.runtime.engines.native import Engine
 
 WIDTHS = ["LINUX_X86_64", pytest.param("ml_m4", marks=pytest.mark.long), "ml_c5"]  # 4, 8 and 16 lanes
 ENDS = ("", "r", "t", "n", "nr", "a", "ar", "ta")  # relu, tanh, batch norm, sum with another input: in that order
+
+
+def agree(
+    start: Callable[..., Any],
+    target: str,
+    net: onnx.ModelProto,
+    tolerance: float,
+    told: Mapping[str, object] | None = None,
+) -> Engine:
+    """Each output of `net`, built for two threads of `target`, is ONNX Runtime's; `told` is said of one that is not."""
+    if not runs(target):
+        pytest.skip(f"this machine does not run {target}'s code")
+    model, engine = start(net, threads=2, target=target)
+    found, wanted = engine.run(feeds(model)), model.oracle(feeds(model))
+    for name in wanted:
+        assert error({name: found[name]}, {name: wanted[name]}) < tolerance, (told or {}).get(name, name)
+    assert isinstance(engine, Engine)
+    return engine
 
 
 @dataclass

@@ -7,6 +7,7 @@ import numpy as np
 from neo_cli.backends.native.fast.activations import act_of
 from neo_cli.backends.native.ir import Node, Value
 from neo_cli.backends.native.ops.conv_plain import transposed_pads
+from neo_cli.backends.native.ops.reading import needed
 from neo_cli.backends.native.ops.window import window
 from neo_cli.backends.native.rewrite import Rewriter, other, per_channel, scalar
 
@@ -18,7 +19,7 @@ def convolutions(r: Rewriter) -> None:
     for node in list(r.graph.nodes):
         if node.op not in ("Conv", "ConvTranspose") or node.domain:
             continue
-        x, w = node.inputs[0], node.inputs[1]
+        x, w = needed(node, 0), node.inputs[1]
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         if w is None or w.const is None or w.dtype != "float32" or len(w.shape) not in (3, 4, 5):
             continue
@@ -26,7 +27,7 @@ def convolutions(r: Rewriter) -> None:
             continue
         group = node.attrs.get("group", 1)
         if node.op == "Conv":
-            weights, window = w.const, window_of(node, w.shape[2:], x.shape[2:])  # type: ignore[union-attr]
+            weights, window = w.const, window_of(node, w.shape[2:], x.shape[2:])
         else:
             weights, window = turned(w.const, group), transposed_window(node)
         if len(w.shape) == 3:
@@ -173,7 +174,7 @@ def affine(r: Rewriter) -> None:
             if node.op in ("Sub", "Div") and node.inputs[0] is not y:
                 continue
             axis = -1 if conv.attrs["last"] else 1
-            constant = per_channel(other(node, y), conv.inputs[1].shape[0], len(y.shape), axis)  # type: ignore[union-attr]
+            constant = per_channel(other(node, y), needed(conv, 1).shape[0], len(y.shape), axis)
             if constant is None:
                 continue
             values = constant.astype(np.float64)

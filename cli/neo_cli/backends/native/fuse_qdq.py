@@ -48,22 +48,23 @@ def _integer(r: Rewriter, node: Node, end: Node) -> Node | None:
     y, own = end.outputs[0], [end.inputs[1], end.inputs[2] if len(end.inputs) > 2 else None]
     if own[1] is None:
         return None
-    scales = [_operand(r, v) for v in node.inputs]
-    if node.op in ARITHMETIC and None not in scales:
-        parts = [v for triple in scales for v in triple]  # type: ignore[union-attr]
-        if any(triple[0].dtype != y.dtype for triple in scales):  # type: ignore[index]
+    found = [_operand(r, v) for v in node.inputs]
+    scales = [triple for triple in found if triple is not None]
+    whole, parts = len(scales) == len(found), [v for triple in scales for v in triple]
+    if node.op in ARITHMETIC and whole:
+        if any(triple[0].dtype != y.dtype for triple in scales):
             return None
         return _made(ARITHMETIC[node.op], node, [*parts, *own], y, MICROSOFT)
-    if node.op in UNARY and scales[0] is not None and scales[0][0].dtype == y.dtype:
-        return _made(UNARY[node.op], node, [*scales[0], *own], y, MICROSOFT)
-    if node.op == "Concat" and None not in scales:
-        parts = [v for triple in scales for v in triple]  # type: ignore[union-attr]
+    if node.op in UNARY and found[0] is not None and found[0][0].dtype == y.dtype:
+        return _made(UNARY[node.op], node, [*found[0], *own], y, MICROSOFT)
+    if node.op == "Concat" and whole:
         return _made("QLinearConcat", node, [*own, *parts], y, MICROSOFT)
     x = dequantised(r, node.inputs[0])
     if node.op == "Resize" and node.attrs.get("mode", "nearest") != "nearest":
         return None
-    if node.op in MOVES and x is not None and x.value.dtype == y.dtype:
-        same = Scaled(x.value, number_of(end, 1), int(number_of(end, 2, 0) or 0))  # type: ignore[arg-type]
+    scale = number_of(end, 1)
+    if node.op in MOVES and x is not None and x.value.dtype == y.dtype and scale is not None:
+        same = Scaled(x.value, scale, int(number_of(end, 2, 0) or 0))
         return _made(node.op, node, [x.value, *node.inputs[1:]], y, "") if same == x else None
     return None
 

@@ -14,6 +14,7 @@ import numpy as np
 from neo_cli.backends.native.fuse_conv import window_of
 from neo_cli.backends.native.ir import Levels, Node, Value
 from neo_cli.backends.native.ops import types
+from neo_cli.backends.native.ops.reading import needed
 from neo_cli.backends.native.rewrite import Rewriter, per_channel, scalar
 
 CONV = "fast.QConv"
@@ -40,7 +41,7 @@ def number_of(node: Node, position: int, default: float | None = None) -> float 
 def scaled(node: Node, value: int, scale: int, zero: int) -> Scaled | None:
     """An operand of a QLinear operator, by the positions of its three inputs."""
     x, s, z = node.inputs[value], number_of(node, scale), number_of(node, zero, 0)
-    if x is None or s is None or z is None or x.dtype not in EIGHT or node.inputs[scale].dtype != "float32":  # type: ignore[union-attr]
+    if x is None or s is None or z is None or x.dtype not in EIGHT or needed(node, scale).dtype != "float32":
         return None
     return Scaled(x, s, int(z))
 
@@ -71,17 +72,23 @@ def _qlinear(node: Node) -> Node | None:
     bias = node.inputs[at[2]] if 0 <= at[2] < len(node.inputs) else None
     if x is None or levels is None or (bias is not None and bias.const is None):
         return None
-    own = number_of(node, at[0]), number_of(node, at[1], 0)
-    if None in own and y.dtype in EIGHT:
+    own = _own(node, at[0], at[1])
+    if own is None and y.dtype in EIGHT:
         return None
     shaped = _image(node, levels) if convolves else _matrix(node, levels, bool(node.attrs.get("transB", 0)))
     if shaped is None or node.attrs.get("transA", 0):
         return None
-    start = None if bias is None else _bias(bias.const, len(shaped.array), y.shape)  # type: ignore[arg-type]
+    start = None if bias is None else _bias(bias.array, len(shaped.array), y.shape)
     if bias is not None and start is None:
         return None
     alpha = np.float32(node.attrs.get("alpha", 1.0))
-    return _node(node, x, shaped, start, y, own if y.dtype in EIGHT else None, convolves, alpha)  # type: ignore[arg-type]
+    return _node(node, x, shaped, start, y, own if y.dtype in EIGHT else None, convolves, alpha)
+
+
+def _own(node: Node, scale: int, zero: int) -> tuple[float, float] | None:
+    """The scale and zero point of a result, when both are constants of one number."""
+    s, z = number_of(node, scale), number_of(node, zero, 0)
+    return None if s is None or z is None else (s, z)
 
 
 def _bias(bias: np.ndarray, channels: int, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -99,7 +106,7 @@ def _levels(node: Node, value: int, scale: int, zero: int) -> Levels | None:
         return None
     if z is not None and z.const is None:
         return None
-    return Levels(w.const, s.const, np.zeros(1, np.int8) if z is None else z.const, -1)  # type: ignore[arg-type]
+    return Levels(w.const, s.const, np.zeros(1, np.int8) if z is None else z.array, -1)
 
 
 def _integer(node: Node) -> Node | None:
@@ -113,7 +120,7 @@ def _integer(node: Node) -> Node | None:
     z = node.inputs[3] if len(node.inputs) > 3 else None
     if z is not None and z.const is None:
         return None
-    levels = Levels(w.const, np.ones(1, np.float32), np.zeros(1, np.int8) if z is None else z.const, -1)  # type: ignore[arg-type]
+    levels = Levels(w.const, np.ones(1, np.float32), np.zeros(1, np.int8) if z is None else z.array, -1)
     shaped = _image(node, levels) if node.op == "ConvInteger" else _matrix(node, levels, False)
     if shaped is None:
         return None
@@ -204,8 +211,8 @@ def pairs(r: Rewriter) -> None:
             continue
         alpha = np.float32(node.attrs.get("alpha", 1.0))
         last = node if chain is None else chain[-1]
-        own = None if chain is None else (number_of(last, 1), number_of(last, 2, 0))
-        made = _node(node, x, shaped, bias, last.outputs[0], own, convolves, alpha)  # type: ignore[arg-type]
+        own = None if chain is None else _own(last, 1, 2)
+        made = _node(node, x, shaped, bias, last.outputs[0], own, convolves, alpha)
         if made is None:
             continue
         if chain is not None:
@@ -222,9 +229,7 @@ def ending(r: Rewriter, node: Node) -> list[Node] | None:
         user = r.sole_user(user.outputs[0])
     if user is None or user.op != "QuantizeLinear" or user.outputs[0].dtype not in EIGHT:
         return None
-    if number_of(user, 1) is None or number_of(user, 2, 0) is None:
-        return None
-    return [*found, user]
+    return None if _own(user, 1, 2) is None else [*found, user]
 
 
 def _bounds(node: Node) -> tuple[float, float] | None:

@@ -69,7 +69,7 @@ def split(node: Node, lanes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     gates = GATES[node.op]
     directions, rows, width = w.shape
     hidden = rows // gates
-    both = np.zeros((directions, 2, rows), np.float32) if b is None else b.const.reshape(directions, 2, rows)  # type: ignore[union-attr]
+    both = np.zeros((directions, 2, rows), np.float32) if b is None else b.array.reshape(directions, 2, rows)
     bias, after = both[:, 0].copy(), np.zeros((directions, hidden), np.float32)
     bias += both[:, 1]
     if node.op == "GRU":

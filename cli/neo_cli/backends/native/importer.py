@@ -204,7 +204,7 @@ def _levels(source: onnx.NodeProto, used: list[Value | None]) -> Levels | None:
     if attrs.get("block_size", 0) or array.const.dtype.name not in ("int8", "uint8", "int32"):
         return None
     none = np.zeros(scale.shape, array.const.dtype)
-    return Levels(array.const, scale.const, none if zero is None else zero.const, attrs.get("axis", 1))  # type: ignore[arg-type]
+    return Levels(array.const, scale.const, none if zero is None else zero.array, attrs.get("axis", 1))
 
 
 def _by_reference(model: onnx.ModelProto, used: list[Value], names: list[str]) -> list[np.ndarray] | None:

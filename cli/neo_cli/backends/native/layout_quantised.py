@@ -14,6 +14,7 @@ from neo_cli.backends.native.fuse_conv import window_of
 from neo_cli.backends.native.ir import ROW, Layout, Node, Value
 from neo_cli.backends.native.layout_rules import Blocked, FormsOf, repeats
 from neo_cli.backends.native.ops import types
+from neo_cli.backends.native.ops.reading import needed
 from neo_cli.backends.native.rewrite import scalar
 
 EIGHT = ("int8", "uint8")
@@ -83,9 +84,9 @@ def _add(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
 
 def sum_of(node: Node) -> dict | None:
     """What a QLinearAdd adds, as fast.QConv's attr `sum`, its first operand being the own one."""
-    scales = [scalar(node.inputs[i]) for i in (1, 4, 6)]
-    zeros = [zero_of(node, i) for i in (2, 5, 7)]
-    if None in scales or None in zeros or not max(scales[:2]) < scales[2] * 2**20:  # type: ignore[type-var,operator]
+    scales = [s for i in (1, 4, 6) if (s := scalar(node.inputs[i])) is not None]
+    zeros = [z for i in (2, 5, 7) if (z := zero_of(node, i)) is not None]
+    if len(scales) < 3 or len(zeros) < 3 or not max(scales[:2]) < scales[2] * 2**20:
         return None  # or the rounded sum may need over 32 bits
     low, high = types.limits(node.outputs[0].dtype)
     return {
@@ -111,7 +112,10 @@ def _average(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     if (
         present(x, forms_of) is None
         or x is None
-        or None in (own, scale, own_zero, zero)
+        or own is None
+        or scale is None
+        or own_zero is None
+        or zero is None
         or node.attrs.get("channels_last")
     ):
         return None
@@ -119,8 +123,8 @@ def _average(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
     factor = np.float32(own) / (np.float32(scale) * np.float32(area))
     node.inputs = [x]
     attrs = {"factor": float(factor), "zero": zero, "dtype": y.dtype}
-    into = Layout(BLOCK, fill=fill(own_zero, x.dtype, cpu))  # type: ignore[arg-type]
-    return Blocked("fast.QAverage", [into], Layout(BLOCK, fill=fill(zero, y.dtype, cpu)), attrs)  # type: ignore[arg-type]
+    into = Layout(BLOCK, fill=fill(own_zero, x.dtype, cpu))
+    return Blocked("fast.QAverage", [into], Layout(BLOCK, fill=fill(zero, y.dtype, cpu)), attrs)
 
 
 def _table(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked:
@@ -180,7 +184,7 @@ def needs(node: Node) -> Iterator[tuple[Value, tuple[int, int, int, int]]]:
     far = [
         max(0, (out - 1) * stride + (kernel - 1) * dilation + 1 - size - pad)
         for out, size, kernel, stride, dilation, pad in zip(
-            node.outputs[0].image[2:], x.image[2:], node.inputs[1].shape[2:], node.attrs["strides"],  # type: ignore[union-attr]
+            node.outputs[0].image[2:], x.image[2:], needed(node, 1).shape[2:], node.attrs["strides"],
             node.attrs["dilations"], (top, left),
         )
     ]  # fmt: skip

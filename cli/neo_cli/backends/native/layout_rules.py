@@ -16,6 +16,7 @@ from neo_cli.backends.native.fast.taps import reach
 from neo_cli.backends.native.fuse_conv import window_of
 from neo_cli.backends.native.ir import ROW, Layout, Node, Value
 from neo_cli.backends.native.operators import Context
+from neo_cli.backends.native.ops.reading import needed
 from neo_cli.backends.native.ops.resize import neighbours
 from neo_cli.backends.native.rewrite import per_channel
 
@@ -90,7 +91,7 @@ def _square(node: Node) -> bool:
     """A 3x3 convolution that goes pixel by pixel through one group of images, or slice by slice through volumes."""
     attrs = node.attrs
     return (
-        node.inputs[1].shape[-2:] == (3, 3)  # type: ignore[union-attr]
+        needed(node, 1).shape[-2:] == (3, 3)
         and attrs.get("depth", (1,))[0] == 1
         and attrs["strides"] == attrs["dilations"] == (1, 1)
         and attrs["group"] == 1
@@ -143,12 +144,12 @@ def _channels(name: str, values: np.ndarray, lanes: int, layout: Layout) -> Valu
 
 
 def _pool(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
-    x = node.inputs[0]
+    x = needed(node, 0)
     layout = _present(x, forms_of)
-    if layout is None or layout.last or layout.block != cpu.lanes or len(node.outputs) > 1 or len(x.shape) > 5:  # type: ignore[union-attr]
+    if layout is None or layout.last or layout.block != cpu.lanes or len(node.outputs) > 1 or len(x.shape) > 5:
         return None
     kernel = tuple(node.attrs["kernel_shape"])
-    window = window_of(node, kernel, x.shape[2:])  # type: ignore[union-attr]
+    window = window_of(node, kernel, x.shape[2:])
     if node.attrs.get("ceil_mode", 0) and node.op == "AveragePool" and node.attrs.get("count_include_pad", 0):
         return None
     attrs = {**window, "kernel": (1, *kernel) if len(kernel) == 1 else kernel, "kind": node.op}
@@ -164,7 +165,7 @@ def _whole(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
         axes = node.attrs.get("axes")
         if axes is None and len(node.inputs) > 1 and node.inputs[1] is not None and node.inputs[1].const is not None:
             axes = node.inputs[1].const.tolist()
-        rank = len(x.shape)  # type: ignore[union-attr]
+        rank = len(needed(node, 0).shape)
         if axes is None or sorted(a % rank for a in axes) != list(range(2, rank)):
             return None
     return Blocked(
@@ -216,8 +217,9 @@ def _batch_norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
 
 
 def _instance_norm(node: Node, cpu: Cpu, forms_of: FormsOf) -> Blocked | None:
-    layout, epsilon = _present(node.inputs[0], forms_of), float(node.attrs.get("epsilon", 1e-5))
-    if layout is None or layout.last or layout.block != cpu.lanes or epsilon <= 0 or len(node.inputs[0].shape) < 3:  # type: ignore[union-attr]
+    x, epsilon = needed(node, 0), float(node.attrs.get("epsilon", 1e-5))
+    layout = _present(x, forms_of)
+    if layout is None or layout.last or layout.block != cpu.lanes or epsilon <= 0 or len(x.shape) < 3:
         return None
     if any(v is None or v.const is None for v in node.inputs[1:3]):
         return None

@@ -192,8 +192,9 @@ def _starts(node: Node, window: Taps) -> tuple[int, int, int]:
         pitches = (value.pitch[0], value.pitch[2], value.layout.block)
         return value.first + sum(p * q for p, q in zip(place, pitches))
 
-    before = tuple(-p for p in window.pads)
-    return at(x, before), at(y, window.place), 0 if add is None else at(add, window.place)  # type: ignore[arg-type]
+    slices, rows, columns = window.pads
+    before = (-slices, -rows, -columns)
+    return at(x, before), at(y, window.place), 0 if add is None else at(add, window.place)
 
 
 def _call(node: Node, ctx: Context, window: Taps, parts: np.ndarray, vectors: int) -> str:

@@ -12,6 +12,7 @@ from neo_cli.backends.native.fast.activations import number
 from neo_cli.backends.native.fast.conv import blocks_of, merge
 from neo_cli.backends.native.ir import Node, Value
 from neo_cli.backends.native.operators import Context, operator
+from neo_cli.backends.native.ops.reading import needed
 
 BLOCK = 16  # channels of a block: a vector of 128 bits, whatever the processor
 KINDS = {"int8": 0, "uint8": 0, "int32": 1, "float32": 2}
@@ -148,7 +149,7 @@ def _flat(node: Node) -> bool:
     """A 1x1 convolution whose pixels lie in one row in every buffer."""
     values = [v for v in (node.inputs[0], node.inputs[3], node.outputs[0]) if v is not None]
     return (
-        node.inputs[1].shape[2:] == (1, 1)  # type: ignore[union-attr]
+        needed(node, 1).shape[2:] == (1, 1)
         and node.attrs["strides"] == (1, 1)
         and not any(node.attrs["pads"])
         and not any(any(v.layout.border) for v in values)
@@ -156,9 +157,8 @@ def _flat(node: Node) -> bool:
 
 
 def _direct(node: Node, ctx: Context) -> str:
-    x, y, add, attrs = node.inputs[0], node.outputs[0], node.inputs[3], node.attrs
-    assert x is not None
-    weights: np.ndarray = node.inputs[1].const  # type: ignore[union-attr,assignment]
+    x, y, add, attrs = needed(node, 0), node.outputs[0], node.inputs[3], node.attrs
+    weights = needed(node, 1).array
     machine(ctx, "int8_conv.h")
     block = x.layout.block
     (_, ic, _, _), (n, oc, oh, ow) = x.image, _geometry(y, attrs["last"])
@@ -229,7 +229,7 @@ def _start(node: Node, ctx: Context) -> tuple[str, str]:
     """The step that makes the sums' first values when x's zero point is known only at run time, and where these are."""
     if len(node.inputs) < 5:
         return "", ""
-    sums = padded(node.inputs[1].const.sum(axis=(1, 2, 3), dtype=np.int32))  # type: ignore[union-attr]
+    sums = padded(needed(node, 1).array.sum(axis=(1, 2, 3), dtype=np.int32))
     start, base, k = ctx.scratch(len(sums), "int32"), ctx.constant(padded(offsets(node))), ctx.constant(sums)
     made = f"for (idx i = begin; i < end; i++) {start}[i] = {base}[i] - (int32_t)x4[0] * {k}[i];"
     return f"{{ SPLIT({len(sums)}); {made} }}\nPHASE;\n", start
@@ -252,9 +252,9 @@ def padded(row: np.ndarray) -> np.ndarray:
 
 
 def _depthwise(node: Node, ctx: Context) -> str:
-    x, y, attrs = node.inputs[0], node.outputs[0], node.attrs
-    assert x is not None and node.inputs[3] is None
-    weights: np.ndarray = node.inputs[1].const  # type: ignore[union-attr,assignment]
+    x, y, attrs = needed(node, 0), node.outputs[0], node.attrs
+    assert node.inputs[3] is None
+    weights = needed(node, 1).array
     int8 = machine(ctx, "int8_depthwise.h")
     (n, ic, _, _), (_, _, oh, ow) = x.image, y.image
     (kh, kw), (sh, sw), (dh, dw) = weights.shape[2:], attrs["strides"], attrs["dilations"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,8 @@ class Taps:
 
     @property
     def kernel(self) -> Triple:
-        return self.weights.shape[2:]  # type: ignore[return-value]
+        depth, height, width = self.weights.shape[2:]
+        return depth, height, width
 
 
 def taps_of(node: Node) -> list[Taps]:
@@ -78,11 +80,16 @@ def _remainders(out: int, kernel: int, step: int, dilation: int, pad: int) -> li
 def _phase(weights: np.ndarray, axes: tuple[_Axis, ...], steps: Triple) -> Taps:
     if all(axis.taps for axis in axes):
         chosen = weights[:, :, list(axes[0].taps)][:, :, :, list(axes[1].taps)][..., list(axes[2].taps)]
-        gaps, pads = tuple(axis.gap for axis in axes), tuple(axis.pad for axis in axes)
+        gaps, pads = _triple(axis.gap for axis in axes), _triple(axis.pad for axis in axes)
     else:  # no tap reaches these pixels: the bias alone
         chosen, gaps, pads = np.zeros((*weights.shape[:2], 1, 1, 1), np.float32), (1, 1, 1), (0, 0, 0)
-    counts, places = tuple(axis.count for axis in axes), tuple(axis.remainder for axis in axes)
-    return Taps(np.ascontiguousarray(chosen), (1, 1, 1), gaps, pads, counts, places, steps)  # type: ignore[arg-type]
+    counts, places = _triple(axis.count for axis in axes), _triple(axis.remainder for axis in axes)
+    return Taps(np.ascontiguousarray(chosen), (1, 1, 1), gaps, pads, counts, places, steps)
+
+
+def _triple(numbers: Iterable[int]) -> Triple:
+    slices, rows, columns = numbers
+    return slices, rows, columns
 
 
 def reach(node: Node, x: Value) -> tuple[Triple, Triple]:
@@ -94,4 +101,4 @@ def reach(node: Node, x: Value) -> tuple[Triple, Triple]:
         max(0, *((t.size[i] - 1) * t.strides[i] + (t.kernel[i] - 1) * t.dilations[i] + 1 - inside[i] - t.pads[i] for t in windows))
         for i in range(3)
     ]  # fmt: skip
-    return tuple(before), tuple(behind)  # type: ignore[return-value]
+    return _triple(before), _triple(behind)
